@@ -1,0 +1,117 @@
+//! What a host is: the traits that KVM and the simulated host implement.
+
+use crate::{
+    ApDevice, CpuReset, CpuState, CryptoAttribute, Exit, Floating, GuestMemory, Local, ModelAttribute,
+    Result, RunState,
+};
+use adjunct_cpu_model::kvm::{Capabilities, MachineAttributes};
+use std::{fmt::Debug, path::Path, sync::Arc};
+
+/// What a host allows a VM to be (`KVM_CHECK_EXTENSION`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest number of vCPUs (`KVM_CAP_MAX_VCPUS`).
+    pub vcpus: u16,
+}
+
+/// A host that can make VMs. Asking it changes nothing.
+pub trait Hypervisor: Debug + Send + Sync {
+    /// What this host is, for people: `KVM`, `simulated z16 with kernel 7.2`.
+    fn name(&self) -> String;
+
+    /// What a VM may be here.
+    fn limits(&self) -> Result<Limits>;
+
+    /// What a guest's CPU may be here: the `MACHINE` attributes of group `KVM_S390_VM_CPU_MODEL`.
+    fn machine(&self) -> Result<MachineAttributes>;
+
+    /// The CPU features that do not show in [`Hypervisor::machine`] but in what KVM is capable of
+    /// (`KVM_CHECK_EXTENSION`, `KVM_HAS_DEVICE_ATTR`): AP interpretation among them.
+    fn capabilities(&self) -> Result<Capabilities>;
+
+    /// `KVM_CREATE_VM`.
+    fn create_vm(&self) -> Result<Box<dyn ProtoVm>>;
+}
+
+/// A VM without vCPUs, whose CPU model may still change. Dropping it destroys the VM.
+pub trait ProtoVm: Debug + Send {
+    /// `KVM_SET_USER_MEMORY_REGION`: all of guest memory, at absolute address 0.
+    fn set_memory(&mut self, memory: &GuestMemory) -> Result<()>;
+
+    /// Sets one attribute of the CPU model. [`crate::apply_cpu_model`] sets all in the right order.
+    fn set_model(&mut self, attribute: ModelAttribute<'_>) -> Result<()>;
+
+    /// `KVM_HAS_DEVICE_ATTR` for group `KVM_S390_VM_CRYPTO`. The key wrapping attributes are always
+    /// there; the AP ones iff the host has AP instructions.
+    fn has_crypto(&self, attribute: CryptoAttribute) -> bool;
+
+    /// Sets one attribute of group `KVM_S390_VM_CRYPTO`.
+    fn set_crypto(&mut self, attribute: CryptoAttribute) -> Result<()>;
+
+    /// `KVM_CREATE_VCPU` for the ids 0 to `count` - 1, all stopped. This freezes the CPU model.
+    fn create_vcpus(self: Box<Self>, count: u16) -> Result<Built>;
+}
+
+/// A VM and its vCPUs.
+#[derive(Debug)]
+pub struct Built {
+    /// The vCPUs by id, all stopped. First, so that they are dropped before the VM.
+    pub vcpus: Vec<Box<dyn Vcpu>>,
+    /// The VM.
+    pub vm: Arc<dyn Vm>,
+}
+
+/// A VM whose CPU model is frozen. It is destroyed when this, its vCPUs and its devices are dropped.
+pub trait Vm: Debug + Send + Sync {
+    /// Sets one attribute of group `KVM_S390_VM_CRYPTO`: all vCPUs are taken out of SIE meanwhile.
+    fn set_crypto(&self, attribute: CryptoAttribute) -> Result<()>;
+
+    /// `KVM_DEV_FLIC_ENQUEUE`: makes an interruption pending for whichever vCPU takes it first.
+    fn inject(&self, interruption: Floating) -> Result<()>;
+
+    /// `KVM_DEV_FLIC_CLEAR_IRQS`: forgets all floating interruptions, as at a subsystem reset.
+    fn clear_interruptions(&self) -> Result<()>;
+
+    /// Opens the vfio-ap mediated device at `mdev`, a directory in sysfs, for this VM: tells KVM of
+    /// it (`KVM_DEV_VFIO_FILE_ADD`), opens it, and maps all guest memory for it with IOVA = absolute
+    /// address.
+    ///
+    /// # Errors
+    /// EINVAL when KVM was not told; EPERM when this VM has a vfio-ap device; EBUSY when another
+    /// program has it open; ENOENT and ENODEV when it does not exist. Nothing is left half-open.
+    fn open_ap(&self, mdev: &Path) -> Result<Box<dyn ApDevice>>;
+}
+
+/// One vCPU. It belongs to the thread that runs it.
+pub trait Vcpu: Debug + Send {
+    /// Its id, which is its CPU address.
+    fn id(&self) -> u16;
+
+    /// Its registers as of the last exit.
+    fn state(&self) -> &CpuState;
+
+    /// Its registers; changes take effect at the next [`Vcpu::run`].
+    fn state_mut(&mut self) -> &mut CpuState;
+
+    /// `KVM_RUN`: runs the guest until something happens that the host does not handle itself.
+    /// EINVAL while the vCPU is stopped.
+    fn run(&mut self) -> Result<Exit>;
+
+    /// `KVM_S390_NORMAL_RESET`, `KVM_S390_INITIAL_RESET`, `KVM_S390_CLEAR_RESET`.
+    fn reset(&mut self, kind: CpuReset) -> Result<()>;
+
+    /// `KVM_SET_MP_STATE`.
+    fn set_run_state(&mut self, state: RunState) -> Result<()>;
+
+    /// `KVM_S390_IRQ`: makes an interruption pending for this vCPU alone.
+    fn inject(&mut self, interruption: Local) -> Result<()>;
+
+    /// What makes [`Vcpu::run`] return from another thread.
+    fn kicker(&self) -> Arc<dyn Kick>;
+}
+
+/// Makes one vCPU's [`Vcpu::run`] return [`Exit::Interrupted`]: the one under way, or else the next.
+pub trait Kick: Debug + Send + Sync {
+    /// Kicks.
+    fn kick(&self);
+}
