@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod intercept;
+pub mod ipl;
+mod program;
+pub mod sclp;
+pub mod vfio_ap;
+
+pub use program::ProgramInterruption;

@@ -1,0 +1,5 @@
+//! The devices against QEMU's: the same guest, the same answers. Needs `qemu-system-s390x`; no mainframe.
+
+mod loader;
+mod qemu;
+mod sclp;
