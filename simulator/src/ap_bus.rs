@@ -1,0 +1,157 @@
+//! The AP bus and its own drivers (`drivers/s390/crypto/ap_bus.c`, `ap_card.c`, `ap_queue.c`, `zcrypt_*.c`, 7.2):
+//! devices for adapters and queues, who drives them, and the masks that say which queues the host keeps.
+//!
+//! It knows of guests and mdevs only what vfio_ap answers when asked whether queues are in use.
+
+mod bus_attributes;
+mod card_attributes;
+mod drivers;
+mod masks;
+mod queue_attributes;
+mod scan;
+mod uevent;
+
+pub(crate) use bus_attributes::BUS;
+pub(crate) use card_attributes::CARD;
+pub(crate) use drivers::{DRIVER, DriverName, QueueDriver};
+pub(crate) use queue_attributes::QUEUE;
+pub use uevent::Uevent;
+
+use crate::{Mode, Qci, adapters::function};
+use adjunct_ap::{Apid, Apm, Apqi, Apqn, Aqm, HostShare, Matrix};
+use std::collections::BTreeMap;
+
+/// The bus's state.
+#[derive(Debug)]
+pub(crate) struct ApBus {
+    pub(crate) apmask: Apm,
+    pub(crate) aqmask: Aqm,
+    /// Whether a write left a mask that is not all ones; driver overrides are then refused.
+    masks_changed: bool,
+    /// How many overrides are set. As in the kernel it is not counted down when a queue goes away.
+    overrides: usize,
+    /// QCI as of the last scan; `None` without it.
+    pub(crate) qci: Option<Qci>,
+    pub(crate) cards: BTreeMap<Apid, CardDevice>,
+    pub(crate) queues: BTreeMap<Apqn, QueueDevice>,
+    scans: u64,
+    /// When the next scan is due, in nanoseconds of the clock.
+    next_scan: u64,
+    /// Seconds between scans.
+    config_time: i32,
+    poll_timeout: u64,
+    poll_thread: bool,
+    domain: Option<Apqi>,
+    bindings_complete: u64,
+    /// A binding changed since all queues were last found bound.
+    bindings_armed: bool,
+    pub(crate) uevents: Vec<Uevent>,
+}
+
+/// A card device.
+#[derive(Clone, Debug)]
+pub(crate) struct CardDevice {
+    /// The type that drivers take it for: 10 to 14.
+    hardware_type: u8,
+    raw_hardware_type: u8,
+    functions: u32,
+    depth: u8,
+    /// In units of 4 KiB; 0 stands for 12 KiB.
+    max_message: u8,
+    config: bool,
+    checkstop: bool,
+    /// Bound to cex4card.
+    pub(crate) bound: bool,
+    /// What was last written to `online`.
+    online: bool,
+}
+
+/// A queue device.
+#[derive(Clone, Debug)]
+pub(crate) struct QueueDevice {
+    pub(crate) driver: Option<QueueDriver>,
+    driver_override: Option<String>,
+    /// The bus has reset it and works with it; not so after it was unbound.
+    initiated: bool,
+    config: bool,
+    checkstop: bool,
+    online: bool,
+}
+
+impl CardDevice {
+    /// What it is used as: the first of accelerator, CCA, EP11
+    /// (`drivers/s390/crypto/zcrypt_cex4.c: zcrypt_cex4_card_probe`).
+    fn mode(&self) -> Option<Mode> {
+        let modes = [
+            (function::ACCELERATOR, Mode::Accelerator),
+            (function::CCA, Mode::Cca),
+            (function::EP11, Mode::Ep11),
+        ];
+        modes.into_iter().find(|(bit, _)| self.functions & bit != 0).map(|(_, mode)| mode)
+    }
+}
+
+impl ApBus {
+    /// Seconds between scans unless told otherwise (`AP_CONFIG_TIME`).
+    const CONFIG_TIME: i32 = 30;
+    /// Poll interval in a partition, in nanoseconds.
+    const POLL_TIMEOUT: u64 = 250_000;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            apmask: Apm::ALL,
+            aqmask: Aqm::ALL,
+            masks_changed: false,
+            overrides: 0,
+            qci: None,
+            cards: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            scans: 0,
+            next_scan: 0,
+            config_time: Self::CONFIG_TIME,
+            poll_timeout: Self::POLL_TIMEOUT,
+            poll_thread: false,
+            domain: None,
+            bindings_complete: 0,
+            bindings_armed: true,
+            uevents: Vec::new(),
+        }
+    }
+
+    fn extended(&self) -> Option<&Qci> {
+        self.qci.as_ref().filter(|qci| qci.apxa())
+    }
+
+    /// `ap_max_adapter_id`.
+    pub(crate) fn max_adapter(&self) -> u8 {
+        self.extended().map(|qci| qci.max_adapter).filter(|max| *max != 0).unwrap_or(63)
+    }
+
+    /// `ap_max_domain_id`.
+    pub(crate) fn max_domain(&self) -> u8 {
+        self.extended().map(|qci| qci.max_domain).filter(|max| *max != 0).unwrap_or(15)
+    }
+
+    /// Whether the masks reserve a queue for the host's own drivers.
+    fn reserves(&self, apqn: Apqn) -> bool {
+        self.apmask.contains(apqn.apid) && self.aqmask.contains(apqn.apqi)
+    }
+
+    /// Whether the host owns any queue of `matrix`, there or not
+    /// (`drivers/s390/crypto/ap_bus.c: ap_apqn_in_matrix_owned_by_def_drv`).
+    pub(crate) fn owns_any(&self, matrix: &Matrix) -> bool {
+        self.share().conflicts_with(matrix)
+    }
+
+    /// What the host keeps: only bound queues can be decided about by an override.
+    pub(crate) fn share(&self) -> HostShare {
+        let overridden = self.queues.iter().filter(|(_, queue)| queue.driver_override.is_some());
+        let decided = overridden.filter_map(|(apqn, queue)| {
+            queue.driver.map(|driver| (*apqn, driver == QueueDriver::Cex4Queue))
+        });
+        HostShare { apmask: self.apmask, aqmask: self.aqmask, overrides: decided.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! Who drives which device: probing, binding, unbinding (`drivers/s390/crypto/ap_bus.c: ap_device_probe,
+//! ap_device_remove`; `drivers/base/bus.c`).
+
+use super::uevent::{ROOT, card_path, queue_path};
+use crate::{
+    Interruption,
+    host::State,
+    sysfs::{Attribute, Errno},
+};
+use adjunct_ap::{Apid, Apqn};
+use std::time::Duration;
+
+/// A driver of the AP bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DriverName {
+    /// The host's driver of adapters.
+    Cex4Card,
+    /// The host's driver of queues.
+    Cex4Queue,
+    /// The one that gives queues to guests.
+    VfioAp,
+}
+
+/// A driver of queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueueDriver {
+    /// The host's own: gets what the masks reserve.
+    Cex4Queue,
+    /// Gets the rest.
+    VfioAp,
+}
+
+impl QueueDriver {
+    /// In the order in which they were registered, which is the order in which they are asked.
+    const ALL: [Self; 2] = [Self::Cex4Queue, Self::VfioAp];
+
+    pub(crate) fn name(self) -> DriverName {
+        match self {
+            Self::Cex4Queue => DriverName::Cex4Queue,
+            Self::VfioAp => DriverName::VfioAp,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Cex4Queue => "cex4queue",
+            Self::VfioAp => "vfio_ap",
+        }
+    }
+}
+
+impl DriverName {
+    fn queue_driver(self) -> Option<QueueDriver> {
+        QueueDriver::ALL.into_iter().find(|driver| driver.name() == self)
+    }
+}
+
+/// How often the bus looks whether a reset is done.
+const RESET_POLL: Duration = Duration::from_millis(40);
+
+/// Attributes of a driver.
+pub(crate) const DRIVER: &[Attribute<DriverName>] = &[
+    Attribute::wo("bind", |state, driver, text| state.store_bind(driver, name(text))),
+    Attribute::wo("uevent", |_, _, _| Ok(())),
+    Attribute::wo("unbind", |state, driver, text| state.store_unbind(driver, name(text))),
+];
+
+/// The device that a write names (`sysfs_streq`): one trailing newline does not count.
+pub(super) fn name(text: &str) -> &str {
+    let text = text.split('\0').next().unwrap_or_default();
+    text.strip_suffix('\n').unwrap_or(text)
+}
+
+impl State {
+    fn card_named(&self, name: &str) -> Option<Apid> {
+        self.bus.cards.keys().copied().find(|apid| format!("card{apid}") == name)
+    }
+
+    fn queue_named(&self, name: &str) -> Option<Apqn> {
+        let apqn: Apqn = name.parse().ok()?;
+        (self.bus.queues.contains_key(&apqn) && apqn.to_string() == name).then_some(apqn)
+    }
+
+    fn store_bind(&mut self, driver: DriverName, device: &str) -> Result<(), Errno> {
+        if let Some(driver) = driver.queue_driver() {
+            let apqn = self.queue_named(device).ok_or(libc::ENODEV)?;
+            if self.driver_of(apqn).is_some() {
+                return Err(libc::EBUSY);
+            }
+            return self.probe(apqn, driver);
+        }
+        let apid = self.card_named(device).ok_or(libc::ENODEV)?;
+        let card = self.bus.cards.get_mut(&apid).filter(|card| !card.bound).ok_or(libc::EBUSY)?;
+        (card.bound, card.online) = (true, true);
+        self.bus.tell("bind", card_path(apid), &["DRIVER=cex4card".to_owned()]);
+        Ok(())
+    }
+
+    fn store_unbind(&mut self, driver: DriverName, device: &str) -> Result<(), Errno> {
+        if let Some(driver) = driver.queue_driver() {
+            let apqn = self.queue_named(device).ok_or(libc::ENODEV)?;
+            if self.driver_of(apqn) != Some(driver) {
+                return Err(libc::ENODEV);
+            }
+            self.unbind(apqn);
+            return Ok(());
+        }
+        let apid = self.card_named(device).ok_or(libc::ENODEV)?;
+        let card = self.bus.cards.get_mut(&apid).filter(|card| card.bound).ok_or(libc::ENODEV)?;
+        card.bound = false;
+        self.bus.tell("unbind", card_path(apid), &[]);
+        Ok(())
+    }
+
+    /// `drivers_probe`: asks the drivers for a device; that none wants it is no error.
+    pub(super) fn store_drivers_probe(&mut self, device: &str) -> Result<(), Errno> {
+        if let Some(apid) = self.card_named(device) {
+            let _ = self.store_bind(DriverName::Cex4Card, &format!("card{apid}"));
+            return Ok(());
+        }
+        let apqn = self.queue_named(device).ok_or(libc::ENODEV)?;
+        if self.driver_of(apqn).is_none() {
+            self.attach(apqn);
+        }
+        Ok(())
+    }
+
+    fn driver_of(&self, apqn: Apqn) -> Option<QueueDriver> {
+        self.bus.queues.get(&apqn)?.driver
+    }
+
+    /// Gives a queue without driver to the first one that takes it.
+    pub(super) fn attach(&mut self, apqn: Apqn) {
+        // A refusal is an answer: the next driver is asked.
+        let _ = QueueDriver::ALL.into_iter().find(|driver| self.probe(apqn, *driver).is_ok());
+    }
+
+    /// Whether a driver may have a queue: an override decides, else the masks.
+    fn may_probe(&self, apqn: Apqn, driver: QueueDriver) -> bool {
+        match self.bus.queues.get(&apqn).map(|queue| queue.driver_override.as_deref()) {
+            None => false,
+            Some(Some(name)) => name == driver.text(),
+            Some(None) => self.bus.reserves(apqn) == (driver == QueueDriver::Cex4Queue),
+        }
+    }
+
+    fn probe(&mut self, apqn: Apqn, driver: QueueDriver) -> Result<(), Errno> {
+        if !self.may_probe(apqn, driver) {
+            return Err(libc::ENODEV);
+        }
+        let queue = self.bus.queues.get_mut(&apqn).ok_or(libc::ENODEV)?;
+        queue.driver = Some(driver);
+        self.bus.bindings_armed = true;
+        match driver {
+            QueueDriver::Cex4Queue => {
+                queue.online = true;
+                self.initiate(apqn);
+            }
+            QueueDriver::VfioAp => self.vfio_probe(apqn),
+        }
+        self.bus.tell("bind", queue_path(apqn), &[format!("DRIVER={}", driver.text())]);
+        self.check_bindings();
+        Ok(())
+    }
+
+    /// Takes a queue from its driver, if it has one; the bus then zeroizes the queue.
+    pub(super) fn unbind(&mut self, apqn: Apqn) {
+        let Some(driver) = self.driver_of(apqn) else { return };
+        if driver == QueueDriver::VfioAp {
+            self.vfio_remove(apqn);
+        }
+        if let Some(queue) = self.bus.queues.get_mut(&apqn) {
+            (queue.driver, queue.initiated) = (None, false);
+        }
+        self.adapters.zeroize(apqn);
+        self.bus.tell("unbind", queue_path(apqn), &[]);
+    }
+
+    /// The bus's own bring-up of a queue: reset, wait, enable interruptions (`ap_queue_init_state` and the state
+    /// machine of `drivers/s390/crypto/ap_queue.c`).
+    pub(super) fn initiate(&mut self, apqn: Apqn) {
+        let status = self.adapters.reset(apqn);
+        // One look after the time that the kernel waits. A queue that is not done then stays as it is: the kernel
+        // would go on looking in the background.
+        if matches!(status.code(), 0x00 | 0x02) {
+            self.clock.advance(RESET_POLL);
+        }
+        let done = self.adapters.test(apqn).status.code() == 0;
+        if done && self.interrupts() {
+            self.adapters.set_interruption(apqn, Some(Interruption { nib: 0, isc: 0, sink: None }));
+        }
+        if let Some(queue) = self.bus.queues.get_mut(&apqn) {
+            queue.initiated = true;
+        }
+    }
+
+    /// Whether the host uses AP interruptions: facility 65.
+    pub(super) fn interrupts(&self) -> bool {
+        self.adapters.operate(|machine| machine.facilities.interruptions)
+    }
+
+    /// How many queues are bound, of how many.
+    pub(super) fn bindings(&self) -> (usize, usize) {
+        let queues = &self.bus.queues;
+        (queues.values().filter(|queue| queue.driver.is_some()).count(), queues.len())
+    }
+
+    /// Tells udev when every queue has a driver (`ap_check_bindings_complete`).
+    pub(super) fn check_bindings(&mut self) {
+        let (bound, all) = self.bindings();
+        if self.bus.scans > 0 && self.bus.bindings_armed && bound == all {
+            self.bus.bindings_armed = false;
+            self.bus.bindings_complete += 1;
+            let count = format!("COMPLETECOUNT={}", self.bus.bindings_complete);
+            self.bus.tell("change", ROOT, &["BINDINGS=complete".to_owned(), count]);
+        }
+    }
+}

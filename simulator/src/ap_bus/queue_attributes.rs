@@ -1,0 +1,127 @@
+//! The files of a queue device: the bus's (`drivers/s390/crypto/ap_queue.c`) and those of the driver it is bound to
+//! (`zcrypt_queue.c`, `vfio_ap_ops.c`).
+
+use super::{QueueDevice, QueueDriver, card_attributes::zero_or_one, uevent::queue_path};
+use crate::{
+    Mode,
+    host::State,
+    sysfs::{Attribute, Errno, PAGE},
+};
+use adjunct_ap::{Apm, Apqn, Aqm};
+
+/// Attributes of a queue.
+#[rustfmt::skip]
+pub(crate) const QUEUE: &[Attribute<Apqn>] = &[
+    Attribute::ro("ap_functions", |state, apqn| functions(state, apqn)),
+    Attribute::ro("chkstop", |state, apqn| Ok(flag(queue(state, apqn)?.checkstop))),
+    Attribute::ro("config", |state, apqn| Ok(flag(queue(state, apqn)?.config))),
+    Attribute::rw("driver_override", show_override, store_override).when(|state, _| state.profile.has_driver_override()),
+    Attribute::ro("interrupt", |state, apqn| Ok(interrupt(state, apqn))),
+    Attribute::ro("load", |_, _| Ok("0\n".to_owned())).when(is_hosts),
+    Attribute::rw("online", |state, apqn| Ok(flag(online(queue(state, apqn)?))), store_online).when(is_hosts),
+    Attribute::ro("op_modes", |_, _| Ok("\n".to_owned())).when(|state, apqn| is_hosts(state, apqn) && is_ep11(state, apqn)),
+    Attribute::ro("pendingq_count", |_, _| Ok("0\n".to_owned())),
+    Attribute::rw("request_count", |state, apqn| Ok(requests(queue(state, apqn)?)), |_, _, _| Ok(())),
+    Attribute::ro("requestq_count", |_, _| Ok("0\n".to_owned())),
+    Attribute::rw("reset", |state, apqn| Ok(reset(state, apqn)), |state, apqn, _| { state.adapters.reset(apqn); Ok(()) }),
+    Attribute::ro("status", |state, apqn| Ok(state.vfio_status(apqn))).when(|state, apqn| driver(state, apqn) == Some(QueueDriver::VfioAp)),
+    Attribute::wo("uevent", |_, _, _| Ok(())),
+];
+
+impl QueueDevice {
+    /// Bound to the host's own driver.
+    pub(super) fn is_hosts(&self) -> bool {
+        self.driver == Some(QueueDriver::Cex4Queue)
+    }
+}
+
+fn queue(state: &State, apqn: Apqn) -> Result<&QueueDevice, Errno> {
+    state.bus.queues.get(&apqn).ok_or(libc::ENODEV)
+}
+
+fn driver(state: &State, apqn: Apqn) -> Option<QueueDriver> {
+    state.bus.queues.get(&apqn)?.driver
+}
+
+fn is_hosts(state: &State, apqn: Apqn) -> bool {
+    driver(state, apqn) == Some(QueueDriver::Cex4Queue)
+}
+
+fn is_ep11(state: &State, apqn: Apqn) -> bool {
+    state.bus.cards.get(&apqn.apid).is_some_and(|card| card.mode() == Some(Mode::Ep11))
+}
+
+fn flag(on: bool) -> String {
+    format!("{}\n", u8::from(on))
+}
+
+fn online(queue: &QueueDevice) -> bool {
+    queue.online && queue.config && !queue.checkstop
+}
+
+fn requests(queue: &QueueDevice) -> String {
+    if queue.initiated { "0\n".to_owned() } else { "-\n".to_owned() }
+}
+
+fn functions(state: &State, apqn: Apqn) -> Result<String, Errno> {
+    let tested = state.adapters.test(apqn);
+    if tested.status.code() > 5 {
+        return Err(libc::EIO);
+    }
+    Ok(format!("0x{:08X}\n", tested.info >> 32))
+}
+
+fn interrupt(state: &State, apqn: Apqn) -> String {
+    let status = state.adapters.test(apqn).status;
+    let text = if status.interruptions_enabled() { "Interrupts enabled.\n" } else { "Interrupts disabled.\n" };
+    text.to_owned()
+}
+
+/// The bus has no request under way here, so no timer of its own is ever armed.
+fn reset(state: &State, apqn: Apqn) -> String {
+    let resetting = state.adapters.test(apqn).status.code() == 0x02;
+    let text = if resetting { "Reset in progress.\n" } else { "No Reset Timer set.\n" };
+    text.to_owned()
+}
+
+fn store_online(state: &mut State, apqn: Apqn, text: &str) -> Result<(), Errno> {
+    let on = zero_or_one(text)?;
+    let card_online = state.bus.cards.get(&apqn.apid).is_some_and(|card| card.online);
+    let queue = state.bus.queues.get_mut(&apqn).ok_or(libc::ENODEV)?;
+    if on && (!queue.config || queue.checkstop) {
+        return Err(libc::ENODEV);
+    }
+    if on && !card_online {
+        return Err(libc::EINVAL);
+    }
+    queue.online = on;
+    state.bus.tell_change(queue_path(apqn), format!("ONLINE={}", u8::from(on)));
+    Ok(())
+}
+
+fn show_override(state: &State, apqn: Apqn) -> Result<String, Errno> {
+    Ok(format!("{}\n", queue(state, apqn)?.driver_override.as_deref().unwrap_or_default()))
+}
+
+/// Overrides and masks that are not all ones exclude each other
+/// (`drivers/s390/crypto/ap_queue.c: driver_override_store`). Nothing is bound anew by it.
+fn store_override(state: &mut State, apqn: Apqn, text: &str) -> Result<(), Errno> {
+    // Known to be so only after a write; a mask of the kernel's command line does not count.
+    if state.bus.masks_changed {
+        debug_assert!(state.bus.apmask != Apm::ALL || state.bus.aqmask != Aqm::ALL);
+        return Err(libc::EINVAL);
+    }
+    if text.len() >= PAGE - 1 {
+        return Err(libc::EINVAL);
+    }
+    let name = text.split(['\n', '\0']).next().unwrap_or_default();
+    let queue = state.bus.queues.get_mut(&apqn).ok_or(libc::ENODEV)?;
+    let was = queue.driver_override.is_some();
+    queue.driver_override = (!name.is_empty()).then(|| name.to_owned());
+    match (was, queue.driver_override.is_some()) {
+        (false, true) => state.bus.overrides += 1,
+        (true, false) => state.bus.overrides = state.bus.overrides.saturating_sub(1),
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Starting a host: what its file says becomes hardware, and what it has written to sysfs is written.
+
+use super::State;
+use crate::{
+    Adapters, ApFacilities, Card, Clock, HostFile, HostFileError, KernelProfile, Machine,
+    ap_bus::ApBus,
+    host_file::MdevEntry,
+    sysfs,
+    vfio_ap::VfioAp,
+};
+use adjunct_ap::{Matrix, text::Features};
+use adjunct_cpu_model::{Feature, Model};
+use std::fmt::Display;
+
+/// The crypto hardware that a host file describes.
+pub(super) fn machine(file: &HostFile) -> Machine {
+    let ap = &file.ap;
+    let mut machine = Machine::new(facilities(file.machine), ap.features.map_or(0, Features::word));
+    machine.max_adapter = ap.max_adapter;
+    machine.max_domain = ap.max_domain;
+    machine.usage_domains = ap.usage_domains;
+    machine.control_domains = ap.control_domains;
+    for entry in &ap.cards {
+        let card = Card {
+            configured: entry.config,
+            checkstopped: entry.chkstop,
+            missing: entry.missing_queues,
+            ..Card::new(entry.kind)
+        };
+        machine.cards.insert(entry.id, card);
+    }
+    machine
+}
+
+fn facilities(model: &Model) -> ApFacilities {
+    let full = model.full();
+    ApFacilities {
+        qci: full.contains(Feature::Apqci),
+        test: full.contains(Feature::Apft),
+        interruptions: full.contains(Feature::Apqi),
+    }
+}
+
+impl State {
+    /// The kernel starts: first the bus with its own drivers, then vfio_ap, which finds all queues taken.
+    pub(crate) fn boot(profile: KernelProfile, adapters: Adapters, clock: Clock) -> Self {
+        let vfio = VfioAp::new(adapters.query_configuration().as_ref());
+        let mut state =
+            Self { profile, adapters, clock, bus: ApBus::new(), vfio, log: Vec::new(), waiting: None };
+        state.scan();
+        state
+    }
+}
+
+/// Writes what the file says, in the order of the file.
+pub(super) fn apply(state: &mut State, file: &HostFile) -> Result<(), HostFileError> {
+    let mut boot = Boot { state };
+    for (name, mask) in [("apmask", &file.ap.apmask), ("aqmask", &file.ap.aqmask)] {
+        if let Some(text) = mask {
+            boot.write(&format!("ap.{name}"), &format!("bus/ap/{name}"), text)?;
+        }
+    }
+    for (n, card) in file.ap.cards.iter().enumerate().filter(|(_, card)| !card.online) {
+        let path = format!("devices/ap/card{}/online", card.id);
+        boot.write(&format!("ap.card[{n}].online"), &path, "0")?;
+    }
+    file.mdevs.iter().enumerate().try_for_each(|(n, mdev)| boot.mdev(n, mdev))
+}
+
+struct Boot<'a> {
+    state: &'a mut State,
+}
+
+impl Boot<'_> {
+    fn store(&mut self, path: &str, value: impl Display) -> Result<(), i32> {
+        sysfs::write(self.state, path, &format!("{value}\n"))
+    }
+
+    fn write(&mut self, key: &str, path: &str, value: &str) -> Result<(), HostFileError> {
+        self.store(path, value).map_err(|errno| HostFileError::Refused {
+            key: key.to_owned(),
+            why: format!("the kernel refused {value:?} for /sys/{path}"),
+            errno,
+        })
+    }
+
+    fn mdev(&mut self, n: usize, mdev: &MdevEntry) -> Result<(), HostFileError> {
+        let uuid = mdev.uuid;
+        self.write(
+            &format!("mdev[{n}].uuid"),
+            "devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create",
+            &uuid.to_string(),
+        )?;
+        let adapters = mdev.adapters.iter().map(|id| ("adapters", "assign_adapter", id.0));
+        let domains = mdev.domains.iter().map(|id| ("domains", "assign_domain", id.0));
+        let control = mdev.control_domains.iter().map(|id| ("control_domains", "assign_control_domain", id.0));
+        for (key, attribute, id) in adapters.chain(domains).chain(control) {
+            let path = format!("devices/vfio_ap/matrix/{uuid}/{attribute}");
+            self.store(&path, id).map_err(|errno| HostFileError::Refused {
+                key: format!("mdev[{n}].{key}"),
+                why: self.why(mdev, id, errno),
+                errno,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Who stands in the way of an mdev's matrix.
+    fn why(&self, mdev: &MdevEntry, id: u8, errno: i32) -> String {
+        let matrix = Matrix { apm: mdev.adapters, aqm: mdev.domains, adm: mdev.control_domains };
+        match errno {
+            libc::EADDRNOTAVAIL => {
+                let kept: Vec<String> = self.state.bus.share().conflict(&matrix).map(|apqn| apqn.to_string()).collect();
+                format!(
+                    "the host keeps {}; take the adapter out of ap.apmask or the domain out of ap.aqmask",
+                    kept.join(", ")
+                )
+            }
+            libc::EADDRINUSE => {
+                let others = self.state.vfio.users(&matrix, mdev.uuid);
+                let said: Vec<String> = others.iter().map(|(apqn, other)| format!("{apqn} is given to mdev {other}")).collect();
+                said.join(", ")
+            }
+            _ => format!("the kernel refused {id} ({id:#x})"),
+        }
+    }
+}

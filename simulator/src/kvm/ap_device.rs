@@ -1,0 +1,98 @@
+//! An mdev that a VM has open, and the way there: what a VMM does with `/dev/kvm`, `/dev/vfio` and a type 1
+//! container.
+
+use super::vm::Shared;
+use crate::{Held, OpenMdev, SimHost};
+use adjunct_ap::{Sysfs, Uuid};
+use adjunct_hypervisor::{ApDevice, ApDeviceInfo, ApIrq, EventFd, IrqInfo, KernelError, Result};
+use std::{
+    path::Path,
+    sync::{Arc, Weak},
+};
+
+/// Which mdev the directory `path` in sysfs is. Nothing is changed.
+///
+/// # Errors
+/// ENOENT when there is no such directory; ENODEV when it is no mdev.
+pub(super) fn find(host: &SimHost, path: &Path) -> Result<Uuid> {
+    let refused = |errno| KernelError::new("open", path.display().to_string(), errno);
+    let text = path.to_str().ok_or_else(|| refused(libc::ENOENT))?;
+    host.list(text).map_err(|error| refused(error.raw_os_error().unwrap_or(libc::ENOENT)))?;
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| refused(libc::ENODEV))?;
+    name.parse().map_err(|_| refused(libc::ENODEV))
+}
+
+/// An open vfio-ap device of the simulated host.
+#[derive(Debug)]
+pub struct SimApDevice {
+    uuid: Uuid,
+    host: SimHost,
+    /// The device file. Dropped first: that closes the device.
+    mdev: Arc<OpenMdev>,
+    /// Newest first.
+    #[expect(dead_code, reason = "held for its drop")]
+    held: Vec<Held>,
+    /// The VM lives at least as long.
+    #[expect(dead_code, reason = "held for its drop")]
+    vm: Arc<Shared>,
+}
+
+impl SimApDevice {
+    /// Tells KVM of the mdev, opens it and maps all guest memory for it. Whatever was reached before a refusal is
+    /// given back.
+    pub(super) fn open(vm: &Arc<Shared>, uuid: Uuid) -> Result<Self> {
+        let host = vm.host.clone();
+        let acts = host.acts();
+        acts.act("KVM_DEV_VFIO_FILE_ADD", uuid.to_string())?;
+        let file = acts.hold(format!("VFIO file {uuid}"));
+        acts.act("VFIO_GROUP_GET_DEVICE_FD", uuid.to_string())?;
+        let mdev = host
+            .open_mdev(uuid, vm.id, vm.crypto.clone())
+            .map_err(|errno| KernelError::new("VFIO_GROUP_GET_DEVICE_FD", uuid.to_string(), errno))?;
+        // From here on the mdev is open; dropping it closes it.
+        let device = acts.hold(format!("VFIO device {uuid}"));
+        let mut held = vec![device, file];
+        if let Some(memory) = &vm.memory {
+            acts.act("VFIO_IOMMU_MAP_DMA", uuid.to_string())?;
+            mdev.map_dma(0..memory.size());
+            held.insert(0, acts.hold(format!("DMA map {uuid}")));
+        }
+        Ok(Self { uuid, host, mdev: Arc::new(mdev), held, vm: Arc::clone(vm) })
+    }
+
+    /// For KVM to find the device by when the guest wants interruptions.
+    pub(super) fn hook(&self) -> Weak<OpenMdev> {
+        Arc::downgrade(&self.mdev)
+    }
+
+    fn refused(&self, request: &'static str, errno: i32) -> KernelError {
+        KernelError::new(request, self.uuid.to_string(), errno)
+    }
+}
+
+impl ApDevice for SimApDevice {
+    fn info(&self) -> Result<ApDeviceInfo> {
+        Ok(self.mdev.info())
+    }
+
+    fn irq_info(&self, irq: ApIrq) -> Result<IrqInfo> {
+        self.mdev.irq_info(irq.index()).map_err(|errno| self.refused("VFIO_DEVICE_GET_IRQ_INFO", errno))
+    }
+
+    fn set_irq(&self, irq: ApIrq, event: Option<&EventFd>) -> Result<()> {
+        const REQUEST: &str = "VFIO_DEVICE_SET_IRQS";
+        // The kernel takes a reference of its own.
+        let event = event.map(EventFd::try_clone).transpose().map_err(|error| {
+            self.refused(REQUEST, error.raw_os_error().unwrap_or(libc::EBADF))
+        })?;
+        self.mdev.irq_info(irq.index()).map_err(|errno| self.refused(REQUEST, errno))?;
+        self.host.acts().act(REQUEST, format!("{} {irq:?}", self.uuid))?;
+        self.mdev.set_irq(irq.index(), event).map_err(|errno| self.refused(REQUEST, errno))
+    }
+
+    fn reset(&self) -> Result<()> {
+        const REQUEST: &str = "VFIO_DEVICE_RESET";
+        self.host.acts().act(REQUEST, self.uuid.to_string())?;
+        self.mdev.reset().map_err(|errno| self.refused(REQUEST, errno))
+    }
+}

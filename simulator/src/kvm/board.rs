@@ -1,0 +1,406 @@
+//! What the vCPUs of a VM know of each other: who runs, who waits, and what is pending for whom.
+//!
+//! One lock and one condition variable for a VM. Under the lock nobody is called, so it may be taken
+//! with any other lock of the simulator held.
+
+use super::floating::Pending;
+use crate::Clock;
+use adjunct_hypervisor::{Floating, RunState};
+use adjunct_zarch as zarch;
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+/// No vCPU waits for a point in time.
+const NEVER: u64 = u64::MAX;
+
+/// Where a vCPU is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// In user space, for who knows how long: not run yet, kicked out, at the end of its program.
+    #[default]
+    Outside,
+    /// In user space for an exit that it will come back from.
+    Exit,
+    /// In `KVM_RUN`, executing.
+    Executing,
+    /// In `KVM_RUN`, waiting; until when, in nanoseconds of the host's clock, or [`NEVER`].
+    Waiting(u64),
+}
+
+/// What other vCPUs and user space have for one vCPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mail {
+    /// A restart interruption.
+    pub(super) restart: bool,
+    /// Emergency signals, by the addresses of their senders.
+    pub(super) emergencies: Vec<u16>,
+    /// An external call, by the address of its sender.
+    pub(super) external_call: Option<u16>,
+    /// A stop, and whether to store the status. It stays until the vCPU is stopped or reset.
+    pub(super) stop: Option<bool>,
+    /// A new prefix.
+    pub(super) prefix: Option<u32>,
+}
+
+impl Mail {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What the board knows of one vCPU.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Whether it may run.
+    pub(super) run_state: RunState,
+    place: Place,
+    /// What is for it.
+    pub(super) mail: Mail,
+    /// Whether an external call that it took out of its mail was still pending when it was last seen.
+    pub(super) external_call_pending: bool,
+    /// Its registers when it was stopped.
+    pub(super) stopped: Box<zarch::State>,
+}
+
+impl Slot {
+    /// Whether it is loaded on a CPU of the host.
+    pub(super) fn running(&self) -> bool {
+        self.place == Place::Executing
+    }
+}
+
+/// What a vCPU looks at after every few thousand instructions, without the lock.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    kicked: AtomicBool,
+    mail: AtomicBool,
+}
+
+impl Bell {
+    /// Whether somebody kicked since this was last asked.
+    pub(super) fn take_kick(&self) -> bool {
+        // The load keeps the common case free of a locked instruction.
+        self.kicked.load(Ordering::Acquire) && self.kicked.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether there is mail.
+    pub(super) fn has_mail(&self) -> bool {
+        self.mail.load(Ordering::Acquire)
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    floating: Pending,
+    slots: Vec<Slot>,
+}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// Something came in, or the time has come: look again.
+    Look,
+    /// Nobody in the VM executes and this vCPU's time is the next to come: move the clock to it, which is
+    /// so many nanoseconds from now.
+    Jump(u64),
+}
+
+/// The board of one VM.
+#[derive(Debug)]
+pub(super) struct Board {
+    state: Mutex<State>,
+    wake: Condvar,
+    bells: Vec<Arc<Bell>>,
+    clock: Clock,
+    /// Whether anything floats, so that vCPUs need not take the lock to see that nothing does.
+    floats: AtomicBool,
+    /// Counts floating interruptions as they come in, so that a vCPU can tell that one came since it looked.
+    arrivals: AtomicU64,
+    /// The earliest time a vCPU waits for.
+    next: AtomicU64,
+}
+
+impl Board {
+    /// The board of a VM of `vcpus` vCPUs, all stopped.
+    pub(super) fn new(vcpus: u16, clock: Clock) -> Self {
+        let slot = || Slot {
+            run_state: RunState::Stopped,
+            place: Place::Outside,
+            mail: Mail::default(),
+            external_call_pending: false,
+            stopped: Box::new(zarch::State::new()),
+        };
+        let slots = std::iter::repeat_with(slot).take(vcpus.into()).collect();
+        Self {
+            state: Mutex::new(State { floating: Pending::default(), slots }),
+            wake: Condvar::new(),
+            bells: std::iter::repeat_with(Arc::default).take(vcpus.into()).collect(),
+            clock,
+            floats: AtomicBool::new(false),
+            arrivals: AtomicU64::new(0),
+            next: AtomicU64::new(NEVER),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Number of vCPUs.
+    pub(super) fn vcpus(&self) -> usize {
+        self.bells.len()
+    }
+
+    /// What vCPU `id` looks at while it executes.
+    pub(super) fn bell(&self, id: u16) -> Arc<Bell> {
+        Arc::clone(&self.bells[usize::from(id)])
+    }
+
+    /// Makes a floating interruption pending.
+    pub(super) fn inject(&self, interruption: Floating) {
+        self.float(|pending| pending.enqueue(interruption));
+    }
+
+    /// Makes the adapter interruption of subclass `isc` pending.
+    pub(super) fn adapter_interruption(&self, isc: u8) {
+        self.float(|pending| pending.set_adapter(isc));
+    }
+
+    /// Forgets all floating interruptions.
+    pub(super) fn clear_floating(&self) {
+        let mut state = self.state();
+        state.floating = Pending::default();
+        self.floats.store(false, Ordering::Release);
+    }
+
+    fn float(&self, change: impl FnOnce(&mut Pending)) {
+        let mut state = self.state();
+        change(&mut state.floating);
+        self.floats.store(true, Ordering::Release);
+        drop(state);
+        self.arrivals.fetch_add(1, Ordering::AcqRel);
+        self.wake.notify_all();
+    }
+
+    /// How many floating interruptions have come in.
+    pub(super) fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Acquire)
+    }
+
+    /// Takes the floating interruption of the highest priority that `enabled` lets through.
+    pub(super) fn take_floating(&self, enabled: zarch::environment::Enabled) -> Option<zarch::environment::Floating> {
+        if !self.floats.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.state();
+        let taken = state.floating.take(enabled);
+        self.floats.store(!state.floating.is_empty(), Ordering::Release);
+        taken
+    }
+
+    /// Looks at vCPU `id`, or leaves mail for it; `None` if there is no such vCPU.
+    pub(super) fn with<R>(&self, id: u16, visit: impl FnOnce(&mut Slot) -> R) -> Option<R> {
+        let mut state = self.state();
+        let slot = state.slots.get_mut(usize::from(id))?;
+        let answer = visit(slot);
+        if !slot.mail.is_empty() {
+            self.bells[usize::from(id)].mail.store(true, Ordering::Release);
+            self.wake.notify_all();
+        }
+        Some(answer)
+    }
+
+    /// Takes what is in the mail of vCPU `id`. A stop stays.
+    pub(super) fn take_mail(&self, id: u16) -> Mail {
+        let mut state = self.state();
+        let mail = &mut state.slots[usize::from(id)].mail;
+        let stop = mail.stop;
+        self.bells[usize::from(id)].mail.store(stop.is_some(), Ordering::Release);
+        std::mem::replace(mail, Mail { stop, ..Mail::default() })
+    }
+
+    /// Throws the mail of vCPU `id` away.
+    pub(super) fn discard_mail(&self, id: u16) {
+        let mut state = self.state();
+        let slot = &mut state.slots[usize::from(id)];
+        slot.mail = Mail::default();
+        slot.external_call_pending = false;
+        self.bells[usize::from(id)].mail.store(false, Ordering::Release);
+    }
+
+    /// Makes `KVM_RUN` of vCPU `id` return.
+    pub(super) fn kick(&self, id: u16) {
+        self.bells[usize::from(id)].kicked.store(true, Ordering::Release);
+        // With the lock, so that no vCPU is between its look at the bell and its sleep.
+        drop(self.state());
+        self.wake.notify_all();
+    }
+
+    /// vCPU `id` enters `KVM_RUN`; `false` if it is stopped.
+    pub(super) fn enter(&self, id: u16) -> bool {
+        let mut state = self.state();
+        let slot = &mut state.slots[usize::from(id)];
+        let may_run = slot.run_state == RunState::Operating;
+        if may_run {
+            slot.place = Place::Executing;
+        }
+        may_run
+    }
+
+    /// vCPU `id` leaves `KVM_RUN`; `returning` if it does so for an exit that it will come back from.
+    pub(super) fn leave(&self, id: u16, returning: bool) {
+        self.state().slots[usize::from(id)].place = if returning { Place::Exit } else { Place::Outside };
+        self.wake.notify_all();
+    }
+
+    /// Starts vCPU `id`, or stops it with these registers.
+    pub(super) fn set_run_state(&self, id: u16, run_state: RunState, registers: &zarch::State) {
+        let mut state = self.state();
+        let slot = &mut state.slots[usize::from(id)];
+        slot.run_state = run_state;
+        if run_state == RunState::Stopped {
+            slot.place = Place::Outside;
+            slot.mail.stop = None;
+            slot.stopped = Box::new(registers.clone());
+        }
+        drop(state);
+        self.wake.notify_all();
+    }
+
+    /// Wakes who waits for a time that has come. Executing vCPUs say so after they moved the clock.
+    pub(super) fn time_passed(&self) {
+        if self.next.load(Ordering::Acquire) <= self.clock.now() {
+            drop(self.state());
+            self.wake.notify_all();
+        }
+    }
+
+    /// vCPU `id`, which saw `arrivals`, waits until it is kicked, gets mail, an interruption floats in,
+    /// or `until` (nanoseconds of the host's clock) has come.
+    ///
+    /// Time is virtual: when no vCPU of the VM executes, the next to wake is told to move the clock.
+    pub(super) fn wait(&self, id: u16, arrivals: u64, until: Option<u64>) -> Woken {
+        let until = until.unwrap_or(NEVER);
+        let bell = &self.bells[usize::from(id)];
+        let mut state = self.state();
+        state.slots[usize::from(id)].place = Place::Waiting(until);
+        self.publish_next(&state);
+        // Whoever stopped executing may have been the last one that others waited for.
+        self.wake.notify_all();
+        let woken = loop {
+            let called = bell.kicked.load(Ordering::Acquire) || bell.has_mail();
+            if called || self.arrivals() != arrivals || until <= self.clock.now() {
+                break Woken::Look;
+            }
+            if until != NEVER && until == state.next() && !state.busy() {
+                break Woken::Jump(until.saturating_sub(self.clock.now()));
+            }
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        };
+        state.slots[usize::from(id)].place = Place::Executing;
+        self.publish_next(&state);
+        woken
+    }
+
+    fn publish_next(&self, state: &State) {
+        self.next.store(state.next(), Ordering::Release);
+    }
+}
+
+impl State {
+    /// The earliest time a vCPU waits for.
+    fn next(&self) -> u64 {
+        let times = self.slots.iter().filter_map(|slot| match slot.place {
+            Place::Waiting(until) => Some(until),
+            _ => None,
+        });
+        times.min().unwrap_or(NEVER)
+    }
+
+    /// Whether a vCPU executes, or is about to.
+    fn busy(&self) -> bool {
+        self.slots.iter().any(|slot| matches!(slot.place, Place::Executing | Place::Exit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn board(vcpus: u16) -> (Board, Clock) {
+        let clock = Clock::default();
+        let board = Board::new(vcpus, clock.clone());
+        for id in 0..vcpus {
+            board.set_run_state(id, RunState::Operating, &zarch::State::new());
+        }
+        (board, clock)
+    }
+
+    #[test]
+    fn a_lone_vcpu_that_waits_for_a_time_is_told_to_move_the_clock_there() {
+        let (board, clock) = board(1);
+        clock.advance(Duration::from_nanos(5));
+        assert!(board.enter(0));
+        assert_eq!(board.wait(0, board.arrivals(), Some(1_005)), Woken::Jump(1_000));
+        clock.advance(Duration::from_nanos(1_000));
+        assert_eq!(board.wait(0, board.arrivals(), Some(1_005)), Woken::Look);
+    }
+
+    #[test]
+    fn what_came_before_the_wait_ends_it() {
+        let (board, _) = board(2);
+        assert!(board.enter(0));
+        let seen = board.arrivals();
+        board.adapter_interruption(6);
+        assert_eq!(board.wait(0, seen, None), Woken::Look);
+        board.kick(0);
+        assert_eq!(board.wait(0, board.arrivals(), None), Woken::Look);
+        assert!(board.bell(0).take_kick() && !board.bell(0).take_kick());
+        board.with(0, |slot| slot.mail.restart = true);
+        assert_eq!(board.wait(0, board.arrivals(), None), Woken::Look);
+        assert!(board.take_mail(0).restart && !board.bell(0).has_mail());
+    }
+
+    #[test]
+    fn the_clock_does_not_jump_while_another_vcpu_executes_or_handles_an_exit() {
+        let (board, clock) = board(2);
+        assert!(board.enter(0) && board.enter(1));
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| board.wait(0, board.arrivals(), Some(1_000)));
+            // The other one moves the clock by executing; the waiter wakes by that, not by a jump.
+            while board.next.load(Ordering::Acquire) == NEVER {
+                std::thread::yield_now();
+            }
+            board.leave(1, true);
+            assert!(board.enter(1));
+            clock.advance(Duration::from_nanos(1_000));
+            board.time_passed();
+            assert_eq!(waiter.join().expect("it ends"), Woken::Look);
+        });
+    }
+
+    #[test]
+    fn a_vcpu_that_has_left_for_good_does_not_hold_the_clock() {
+        let (board, _) = board(2);
+        assert!(board.enter(0) && board.enter(1));
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| board.wait(0, board.arrivals(), Some(1_000)));
+            board.leave(1, false);
+            assert_eq!(waiter.join().expect("it ends"), Woken::Jump(1_000));
+        });
+    }
+
+    #[test]
+    fn a_stop_stays_in_the_mail_until_the_vcpu_is_stopped() {
+        let (board, _) = board(1);
+        board.with(0, |slot| slot.mail = Mail { stop: Some(false), restart: true, ..Mail::default() });
+        assert!(board.take_mail(0).restart);
+        assert_eq!(board.take_mail(0), Mail { stop: Some(false), ..Mail::default() });
+        board.set_run_state(0, RunState::Stopped, &zarch::State::new());
+        assert!(!board.enter(0));
+        assert_eq!(board.take_mail(0), Mail::default());
+    }
+}

@@ -1,0 +1,151 @@
+//! What SIE gives a guest CPU besides memory: the model, the clock, floating interruptions, and adjunct processors
+//! as far as the CRYCB goes.
+
+use super::{crypto::SieBlock, vm::Shared};
+use crate::{Adapters, Tested};
+use adjunct_ap::Apqn;
+use adjunct_zarch::ap::{Adjuncts, Apcb, Configuration, QueueStatus, ReplyPart};
+use adjunct_zarch::environment::{Enabled, Environment, Floating, Machine};
+
+/// Response code of a queue that the guest does not have.
+const NOT_AVAILABLE: u8 = 0x01;
+
+/// The environment of one vCPU, made for one run.
+#[derive(Debug)]
+pub(super) struct Guest<'a> {
+    vm: &'a Shared,
+    id: u16,
+    facilities: &'a [u8; 256],
+    machine: &'a Machine,
+    queues: Queues<'a>,
+}
+
+impl<'a> Guest<'a> {
+    pub(super) fn new(vm: &'a Shared, id: u16, facilities: &'a [u8; 256], machine: &'a Machine) -> Self {
+        Self { vm, id, facilities, machine, queues: Queues { vm, id } }
+    }
+}
+
+impl Environment for Guest<'_> {
+    fn facilities(&self) -> &[u8; 256] {
+        self.facilities
+    }
+
+    fn machine(&self) -> &Machine {
+        self.machine
+    }
+
+    fn cpu_address(&self) -> u16 {
+        self.id
+    }
+
+    fn has_cpu(&self, address: u16) -> bool {
+        usize::from(address) < self.vm.board.vcpus()
+    }
+
+    fn tod(&self) -> u64 {
+        self.vm.clock.tod()
+    }
+
+    fn set_tod(&mut self, tod: u64) {
+        self.vm.clock.set_tod(tod);
+    }
+
+    fn take_floating(&mut self, enabled: Enabled) -> Option<Floating> {
+        self.vm.board.take_floating(enabled)
+    }
+
+    fn adjuncts(&mut self) -> Option<&mut dyn Adjuncts> {
+        let interpreted = self.queues.sie_block().interprets_ap();
+        if interpreted { Some(&mut self.queues) } else { None }
+    }
+}
+
+/// The queues behind one vCPU: the machine's adapters, seen through the masks in the CRYCB that the vCPU's SIE
+/// block designates.
+///
+/// Each operation is in SIE from its look at the masks to its end, so that nobody takes a queue away in between.
+#[derive(Debug)]
+struct Queues<'a> {
+    vm: &'a Shared,
+    id: u16,
+}
+
+impl Queues<'_> {
+    fn sie_block(&self) -> SieBlock {
+        self.vm.crypto.enter().sie_block(self.id).unwrap_or_default()
+    }
+
+    /// Does something with a queue if the guest has it.
+    fn queue<R>(&self, apqn: u16, operation: impl FnOnce(&Adapters, Apqn) -> R) -> Option<R> {
+        let apqn = Apqn::from_raw(apqn);
+        let crypto = self.vm.crypto.enter();
+        let masks = crypto.masks(crypto.sie_block(self.id)?);
+        masks.contains(apqn).then(|| operation(self.vm.host.adapters(), apqn))
+    }
+
+    fn status(&self, apqn: u16, operation: impl FnOnce(&Adapters, Apqn) -> crate::QueueStatus) -> QueueStatus {
+        self.queue(apqn, operation).map_or(QueueStatus::response(NOT_AVAILABLE), word)
+    }
+
+    fn tested(&self, apqn: u16, operation: impl FnOnce(&Adapters, Apqn) -> Tested) -> (QueueStatus, u64) {
+        match self.queue(apqn, operation) {
+            Some(tested) => (word(tested.status), tested.info),
+            None => (QueueStatus::response(NOT_AVAILABLE), 0),
+        }
+    }
+}
+
+fn word(status: crate::QueueStatus) -> QueueStatus {
+    QueueStatus(status.word())
+}
+
+impl Adjuncts for Queues<'_> {
+    fn apcb(&self) -> Apcb {
+        let crypto = self.vm.crypto.enter();
+        let masks = crypto.masks(crypto.sie_block(self.id).unwrap_or_default());
+        Apcb { apm: *masks.apm.as_bytes(), aqm: *masks.aqm.as_bytes(), adm: *masks.adm.as_bytes() }
+    }
+
+    fn configuration(&self) -> Configuration {
+        self.vm.host.adapters().operate(|machine| Configuration {
+            flags: machine.flags,
+            na: machine.max_adapter,
+            nd: machine.max_domain,
+        })
+    }
+
+    fn test(&mut self, apqn: u16) -> (QueueStatus, u64) {
+        self.tested(apqn, Adapters::test)
+    }
+
+    fn reset(&mut self, apqn: u16) -> QueueStatus {
+        self.status(apqn, Adapters::reset)
+    }
+
+    fn zeroize(&mut self, apqn: u16) -> QueueStatus {
+        self.status(apqn, Adapters::zeroize)
+    }
+
+    fn query_type(&mut self, apqn: u16, query: u64) -> (QueueStatus, u64) {
+        self.tested(apqn, |adapters, apqn| adapters.query_type(apqn, query))
+    }
+
+    fn enqueue(&mut self, apqn: u16, psmid: u64, message: &[u8], _special: bool) -> QueueStatus {
+        self.status(apqn, |adapters, apqn| adapters.enqueue(apqn, psmid, message))
+    }
+
+    fn dequeue(&mut self, apqn: u16, room: usize) -> (QueueStatus, Option<ReplyPart>) {
+        match self.queue(apqn, |adapters, apqn| adapters.dequeue(apqn, room)) {
+            None => (QueueStatus::response(NOT_AVAILABLE), None),
+            Some((status, part)) => {
+                let part = part.map(|part| ReplyPart {
+                    psmid: part.psmid,
+                    data: part.data,
+                    residual: part.residual as u64,
+                });
+                (word(status), part)
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The floating interruptions of a VM: those that any of its vCPUs may take
+//! (`arch/s390/kvm/interrupt.c: struct kvm_s390_float_interrupt`, and the GISA's pending mask).
+//!
+//! It knows priorities and how KVM merges what is enqueued twice; it does not wake anybody.
+
+use adjunct_hypervisor::Floating;
+use adjunct_zarch as zarch;
+
+/// Event-pending bits of a service signal's parameter (`SCCB_EVENT_PENDING`).
+const EVENT_PENDING: u32 = 0x3;
+/// SCCB address of a service signal's parameter (`SCCB_MASK`).
+const SCCB: u32 = 0xffff_fff8;
+/// The machine-check subclass that may float: channel report (`1UL << CR_PENDING_SUBCLASS`).
+const CHANNEL_REPORT: u64 = 1 << 28;
+
+/// What is pending.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    service: Option<u32>,
+    machine_check: Option<(u64, u64)>,
+    /// Interruption subclasses with a pending adapter interruption, ISC 0 leftmost: GISA.IPM.
+    adapter: u8,
+}
+
+impl Pending {
+    /// `KVM_DEV_FLIC_ENQUEUE` (`__inject_service`, `__inject_float_mchk`, 7.2): of two service
+    /// signals the first one's SCCB counts, and events of both; machine checks add up.
+    pub(super) fn enqueue(&mut self, interruption: Floating) {
+        match interruption {
+            Floating::Service { parameter } => {
+                let pending = self.service.unwrap_or(0) | parameter & EVENT_PENDING;
+                let sccb = if pending & SCCB == 0 { parameter & SCCB } else { 0 };
+                self.service = Some(pending | sccb);
+            }
+            Floating::MachineCheck { cr14, mcic } => {
+                let (old_cr14, old_mcic) = self.machine_check.unwrap_or((0, 0));
+                self.machine_check = Some((old_cr14 | cr14 & CHANNEL_REPORT, old_mcic | mcic));
+            }
+        }
+    }
+
+    /// An adapter interruption of subclass `isc` (its low three bits), as the machine sets it in the GISA.
+    pub(super) fn set_adapter(&mut self, isc: u8) {
+        self.adapter |= 0x80 >> (isc & 7);
+    }
+
+    /// Whether nothing is pending.
+    pub(super) fn is_empty(&self) -> bool {
+        self.service.is_none() && self.machine_check.is_none() && self.adapter == 0
+    }
+
+    /// Takes the one of the highest priority that `enabled` lets through.
+    pub(super) fn take(&mut self, enabled: zarch::environment::Enabled) -> Option<zarch::environment::Floating> {
+        if let Some((cr14, code)) = self.machine_check
+            && cr14 & enabled.machine_check != 0
+        {
+            self.machine_check = None;
+            return Some(zarch::environment::Floating::MachineCheck { code, external_damage: 0, failing_storage: 0 });
+        }
+        if enabled.service_signal
+            && let Some(parameter) = self.service.take()
+        {
+            return Some(zarch::environment::Floating::ServiceSignal { parameter });
+        }
+        let open = self.adapter & enabled.io_subclasses;
+        if open == 0 {
+            return None;
+        }
+        let isc = open.leading_zeros().to_le_bytes()[0];
+        self.adapter &= !(0x80 >> isc);
+        Some(zarch::environment::Floating::adapter(isc))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: zarch::environment::Enabled =
+        zarch::environment::Enabled { machine_check: u64::MAX, service_signal: true, io_subclasses: 0xff };
+
+    fn service(parameter: u32) -> Floating {
+        Floating::Service { parameter }
+    }
+
+    #[test]
+    fn the_second_service_signal_adds_its_event_and_not_its_sccb() {
+        let mut pending = Pending::default();
+        pending.enqueue(service(0x1000));
+        pending.enqueue(service(0x2001));
+        assert_eq!(pending.take(ALL), Some(zarch::environment::Floating::ServiceSignal { parameter: 0x1001 }));
+        assert_eq!(pending.take(ALL), None);
+    }
+
+    #[test]
+    fn an_event_alone_is_a_service_signal_and_a_later_sccb_joins_it() {
+        let mut pending = Pending::default();
+        pending.enqueue(service(1));
+        pending.enqueue(service(0x3000));
+        assert_eq!(pending.take(ALL), Some(zarch::environment::Floating::ServiceSignal { parameter: 0x3001 }));
+    }
+
+    #[test]
+    fn machine_checks_come_first_then_service_signals_then_subclasses_in_order() {
+        let mut pending = Pending::default();
+        pending.set_adapter(6);
+        pending.set_adapter(3);
+        pending.enqueue(service(0x1000));
+        pending.enqueue(Floating::MachineCheck { cr14: 0x1000_0000, mcic: 0x0040_0000_0000_0000 });
+        let order: Vec<_> = std::iter::from_fn(|| pending.take(ALL)).collect();
+        let expected = [
+            zarch::environment::Floating::MachineCheck {
+                code: 0x0040_0000_0000_0000,
+                external_damage: 0,
+                failing_storage: 0,
+            },
+            zarch::environment::Floating::ServiceSignal { parameter: 0x1000 },
+            zarch::environment::Floating::Io { subsystem: 0, parameter: 0, identification: 0x9800_0000 },
+            zarch::environment::Floating::Io { subsystem: 0, parameter: 0, identification: 0xb000_0000 },
+        ];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn what_is_not_enabled_stays_pending() {
+        let mut pending = Pending::default();
+        pending.set_adapter(6);
+        pending.enqueue(service(0x1000));
+        pending.enqueue(Floating::MachineCheck { cr14: 0x1000_0000, mcic: 1 });
+        let others =
+            zarch::environment::Enabled { machine_check: !0x1000_0000, service_signal: false, io_subclasses: !0x02 };
+        assert_eq!(pending.take(others), None);
+        assert_eq!(std::iter::from_fn(|| (!pending.is_empty()).then(|| pending.take(ALL))).count(), 3);
+    }
+}

@@ -1,0 +1,70 @@
+//! What KVM on the simulated machine offers a guest's CPU: the machine model's features, cut to what
+//! the interpreter and the simulated adapters really execute. A facility bit is never a lie.
+//!
+//! It knows nothing of VMs.
+
+use super::crypto::CryptoHost;
+use crate::{Adapters, ApFacilities, SimHost};
+use adjunct_cpu_model::{Feature, FeatureSet, Home, HostCpu, Instruction, Model};
+use adjunct_zarch::IMPLEMENTED_FACILITIES;
+
+/// Facility 76, MSA extension 3: protected keys.
+pub(super) const MSAX3: u16 = 76;
+/// Facility 15, AP facilities test.
+pub(super) const APFT: u16 = 15;
+/// Facility 65, AP-queue interruption.
+pub(super) const AQIC: u16 = 65;
+/// Facility 12, query AP configuration information.
+const APQCI: u16 = 12;
+/// Facility 9, sense running status.
+pub(super) const SENSE_RUNNING: u16 = 9;
+
+/// The CPU that the host can give a guest.
+///
+/// Features that are no facility and no function code are left out, but for `ap`: they are SIE's for
+/// guests of guests, which there are none of, or ask for devices. Crypto functions are left out too:
+/// no cryptography is simulated.
+pub(super) fn host_cpu(host: &SimHost) -> HostCpu {
+    let model = host.machine_model();
+    let ap = ap_facilities(host.adapters());
+    let features = model.full().iter().filter(|feature| is_executed(*feature, ap)).collect::<FeatureSet>();
+    // A facility without what it is built on is no help to anybody.
+    let without_ap = FeatureSet::of(&[Feature::Apqci, Feature::Apft, Feature::Apqi]);
+    let features = if has_ap(model) { features } else { features.difference(without_ap) };
+    HostCpu::new(model, features)
+}
+
+/// What a VM's crypto setup depends on.
+pub(super) fn crypto_host(host: &SimHost) -> CryptoHost {
+    let offered = host_cpu(host).features;
+    CryptoHost {
+        ap: has_ap(host.machine_model()),
+        msax3: host.machine_model().full().contains(Feature::Msa3Base),
+        wrapping: offered.contains(Feature::Msa3Base),
+        apxa: host.adapters().query_configuration().is_some_and(|qci| qci.apxa()),
+        aiv: offered.contains(Feature::Apqi),
+    }
+}
+
+/// Whether the machine has AP instructions. Cards are not needed for that.
+fn has_ap(model: &Model) -> bool {
+    model.full().contains(Feature::Ap)
+}
+
+fn ap_facilities(adapters: &Adapters) -> ApFacilities {
+    adapters.operate(|machine| machine.facilities)
+}
+
+fn is_executed(feature: Feature, ap: ApFacilities) -> bool {
+    match feature.home() {
+        Home::Facility(APQCI) => ap.qci,
+        Home::Facility(APFT) => ap.test,
+        Home::Facility(AQIC) => ap.interruptions,
+        Home::Facility(number) => IMPLEMENTED_FACILITIES.contains(&number),
+        Home::Function(Instruction::Plo, code) => PLO_FUNCTIONS.contains(&code),
+        _ => feature == Feature::Ap,
+    }
+}
+
+/// Function codes of PERFORM LOCKED OPERATION that the interpreter has.
+const PLO_FUNCTIONS: &[u8] = &[];

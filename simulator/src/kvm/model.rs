@@ -1,0 +1,121 @@
+//! The CPU model of one VM as KVM keeps it: what user space wrote, and what KVM itself goes by.
+
+use super::machine;
+use crate::SimHost;
+use adjunct_cpu_model::kvm::{MachineAttributes, PROCESSOR_LEN};
+use adjunct_cpu_model::{HostCpu, IbcRange};
+use adjunct_hypervisor::ModelAttribute;
+use adjunct_zarch::environment::{CpuCounts, Machine, Partition, VirtualMachine};
+
+/// Where the facility mask of MACHINE and the facility list of PROCESSOR begin.
+const FACILITIES: usize = 16;
+/// Facilities that KVM allows a guest and that are off until user space asks for them.
+const OFF_BY_DEFAULT: [u16; 3] = [12, 15, 65];
+
+/// A VM's CPU model.
+#[derive(Clone, Debug)]
+pub(super) struct GuestModel {
+    host: HostCpu,
+    machine: MachineAttributes,
+    processor: Box<[u8; PROCESSOR_LEN]>,
+    ibc: u16,
+}
+
+/// Whether bit `number` (0 is leftmost) is on.
+fn is_on(list: &[u8], number: u16) -> bool {
+    list.get(usize::from(number / 8)).is_some_and(|byte| byte & 0x80 >> (number % 8) != 0)
+}
+
+impl GuestModel {
+    /// KVM's default: everything the host offers but the AP facilities
+    /// (`arch/s390/kvm/kvm-s390.c: kvm_arch_init_vm`, 7.2).
+    pub(super) fn new(host: &SimHost) -> Self {
+        let host = machine::host_cpu(host);
+        let machine = MachineAttributes::encode(&host);
+        let mut processor = Box::new([0; PROCESSOR_LEN]);
+        processor[..8].copy_from_slice(&machine.machine[..8]);
+        processor[FACILITIES..].copy_from_slice(&machine.machine[FACILITIES..PROCESSOR_LEN]);
+        for number in OFF_BY_DEFAULT {
+            processor[FACILITIES + usize::from(number / 8)] &= !(0x80 >> (number % 8));
+        }
+        Self { host, machine, processor, ibc: host.ibc.unblocked }
+    }
+
+    /// Whether KVM would take the attribute, or the errno.
+    pub(super) fn check(&self, attribute: ModelAttribute<'_>) -> Result<(), i32> {
+        let subset = |bits: &[u8], of: &[u8]| bits.iter().zip(of).all(|(bit, of)| bit & !of == 0);
+        match attribute {
+            ModelAttribute::Processor(_) | ModelAttribute::ProcessorSubfunc(_) => Ok(()),
+            ModelAttribute::ProcessorFeat(feat) if subset(feat, &self.machine.feat) => Ok(()),
+            ModelAttribute::ProcessorUvFeatGuest(uv)
+                if self.machine.uv_feat.as_ref().is_some_and(|of| subset(uv, of)) =>
+            {
+                Ok(())
+            }
+            ModelAttribute::ProcessorFeat(_) | ModelAttribute::ProcessorUvFeatGuest(_) => Err(libc::EINVAL),
+            // The machine has no collaborative memory management (`sclp.has_cmma`).
+            ModelAttribute::EnableCmma => Err(libc::ENXIO),
+        }
+    }
+
+    /// Takes an attribute that [`GuestModel::check`] let pass. The facility list is taken as it is; KVM
+    /// goes by what is also in its own mask (`kvm_s390_set_processor`). Function codes and numbered
+    /// features have nothing to switch here: the machine offers none but PLO's.
+    pub(super) fn set(&mut self, attribute: ModelAttribute<'_>) {
+        if let ModelAttribute::Processor(blob) = attribute {
+            self.processor.copy_from_slice(blob);
+            let range: IbcRange = self.host.ibc;
+            self.ibc = range.limit(u16::from_be_bytes([blob[8], blob[9]])).unwrap_or(self.ibc);
+        }
+    }
+
+    /// Whether the guest has facility `number` in KVM's eyes (`test_kvm_facility`): user space asked for it and KVM
+    /// allows it.
+    pub(super) fn has(&self, number: u16) -> bool {
+        is_on(&self.processor[FACILITIES..], number) && is_on(&self.machine.machine[FACILITIES..], number)
+    }
+
+    /// The facility list that the guest's STFLE shows, exactly as user space wrote it: its first 256 bytes, which
+    /// is all that STFLE can store.
+    pub(super) fn facilities(&self) -> [u8; 256] {
+        std::array::from_fn(|i| self.processor[FACILITIES + i])
+    }
+
+    /// The CPU identification.
+    pub(super) fn cpuid(&self) -> u64 {
+        self.processor[..8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    }
+
+    /// What STIDP and STSI show a guest of `vcpus` vCPUs: the machine, its one partition, and the VM as KVM
+    /// describes it (`arch/s390/kvm/priv.c: handle_stsi_3_2_2`).
+    pub(super) fn machine(&self, vcpus: u16) -> Machine {
+        let model = self.host.model;
+        let all = |count| CpuCounts { total: count, configured: count, standby: 0, reserved: 0 };
+        Machine {
+            cpuid: self.cpuid(),
+            manufacturer: "IBM".to_owned(),
+            machine_type: format!("{:04x}", model.machine_type),
+            model: "400".to_owned(),
+            sequence: "0000000000000000".to_owned(),
+            plant: "00".to_owned(),
+            capability: 1000,
+            cpus: all(HOST_CPUS),
+            partition: Some(Partition {
+                number: 1,
+                name: "SIMHOST".to_owned(),
+                capability_adjustment: 1000,
+                cpus: all(HOST_CPUS),
+            }),
+            virtual_machine: Some(VirtualMachine {
+                name: "KVMguest".to_owned(),
+                control_program: "KVM/Linux".to_owned(),
+                uuid: [0; 16],
+                capability_adjustment: 1000,
+                cpus: all(vcpus),
+            }),
+        }
+    }
+}
+
+/// CPUs that the simulated machine says it has.
+const HOST_CPUS: u16 = 8;

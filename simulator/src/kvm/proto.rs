@@ -1,0 +1,148 @@
+//! A VM whose CPU model may still change.
+
+use super::{
+    machine,
+    crypto::Crypto,
+    model::GuestModel,
+    storage::Memory,
+    vcpu::SimVcpu,
+    vm::{InSie, Parts, SimVm, THE_VM, set_crypto},
+};
+use crate::{Held, KernelProfile, SimHost, VmId};
+use adjunct_hypervisor::{
+    Built, CryptoAttribute, GuestMemory, KernelError, MemorySize, ModelAttribute, ProtoVm, Result, Vcpu,
+};
+use std::sync::Arc;
+use vm_memory::{GuestMemoryBackend as _, GuestMemoryRegion, MemoryRegionAddress};
+
+/// Most vCPUs of a VM (`KVM_S390_ESCA_CPU_SLOTS`).
+pub(super) const MAX_VCPUS: u16 = 248;
+
+/// A VM of the simulated host, before its vCPUs.
+#[derive(Debug)]
+pub struct SimProtoVm {
+    host: SimHost,
+    id: VmId,
+    model: GuestModel,
+    memory: Option<Arc<Memory>>,
+    crypto: Arc<InSie>,
+    /// Oldest first.
+    held: Vec<Held>,
+}
+
+/// Newest first, as the kernel's objects go.
+impl Drop for SimProtoVm {
+    fn drop(&mut self) {
+        while self.held.pop().is_some() {}
+    }
+}
+
+impl SimProtoVm {
+    /// `KVM_CREATE_VM`.
+    ///
+    /// # Errors
+    /// Only those planned with [`Acts::refuse`](crate::Acts::refuse).
+    pub fn create(host: &SimHost) -> Result<Self> {
+        let acts = host.acts();
+        acts.act("KVM_CREATE_VM", "/dev/kvm")?;
+        let held = vec![acts.hold("VM")];
+        let id = host.new_vm_id();
+        let crypto = Crypto::new(machine::crypto_host(host), crycb_origin(id));
+        Ok(Self {
+            model: GuestModel::new(host),
+            host: host.clone(),
+            id,
+            memory: None,
+            crypto: Arc::new(InSie::new(crypto)),
+            held,
+        })
+    }
+
+    /// [`ProtoVm::create_vcpus`], with the types of the simulated host.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn build(mut self, count: u16) -> Result<(Arc<SimVm>, Vec<SimVcpu>)> {
+        let acts = self.host.acts();
+        acts.act("KVM_CREATE_DEVICE", "FLIC")?;
+        self.held.push(acts.hold("KVM device FLIC"));
+        let mut vcpus = Vec::new();
+        for id in 0..count {
+            let name = format!("vCPU {id}");
+            if id >= MAX_VCPUS {
+                return Err(KernelError::new("KVM_CREATE_VCPU", name, libc::EINVAL));
+            }
+            acts.act("KVM_CREATE_VCPU", name.as_str())?;
+            vcpus.push(acts.hold(name));
+            self.crypto.change(Crypto::add_vcpu);
+        }
+        let vm = SimVm::new(Parts {
+            host: self.host.clone(),
+            id: self.id,
+            model: self.model.clone(),
+            memory: self.memory.clone(),
+            crypto: Arc::clone(&self.crypto),
+            vcpus: count,
+            held: std::mem::take(&mut self.held),
+        });
+        let ids = 0..count;
+        let vcpus = ids.zip(vcpus).map(|(id, held)| SimVcpu::new(id, Arc::clone(&vm.shared), held)).collect();
+        Ok((Arc::new(vm), vcpus))
+    }
+}
+
+/// Where the CRYCB of a VM is: in the second half of the kernel's own page for it (`struct sie_page2`), below
+/// 2 GiB. Nobody reads the host's memory, so any address does that no other VM has.
+fn crycb_origin(id: VmId) -> u32 {
+    const PAGES: u64 = 0x7_0000;
+    let page = u32::try_from(id.0 % PAGES).unwrap_or(0) + 0x100;
+    page << 12 | 0x800
+}
+
+/// `kvm_arch_prepare_memory_region`: up to 6.12 the slot's size and its address in the VMM must be multiples of
+/// 1 MiB; later of a page, as every mapping is.
+fn check_alignment(profile: KernelProfile, memory: &GuestMemory) -> bool {
+    let Some(region) = memory.iter().next() else { return false };
+    let Ok(address) = region.get_host_address(MemoryRegionAddress(0)) else { return false };
+    let aligned = address.addr() as u64 % MemorySize::UNIT == 0 && region.len() % MemorySize::UNIT == 0;
+    aligned || profile > KernelProfile::V6_12
+}
+
+impl ProtoVm for SimProtoVm {
+    fn set_memory(&mut self, memory: &GuestMemory) -> Result<()> {
+        const REQUEST: &str = "KVM_SET_USER_MEMORY_REGION";
+        let invalid = || KernelError::new(REQUEST, THE_VM, libc::EINVAL);
+        // An existing slot can't get another address.
+        if self.memory.is_some() || !check_alignment(self.host.profile(), memory) {
+            return Err(invalid());
+        }
+        let memory = Memory::new(memory).ok_or_else(invalid)?;
+        self.host.acts().act(REQUEST, THE_VM)?;
+        self.held.push(self.host.acts().hold("memory slot 0"));
+        self.memory = Some(Arc::new(memory));
+        Ok(())
+    }
+
+    fn set_model(&mut self, attribute: ModelAttribute<'_>) -> Result<()> {
+        let refused = |errno| KernelError::new(attribute.name(), THE_VM, errno);
+        self.model.check(attribute).map_err(refused)?;
+        self.host.acts().act(attribute.name(), THE_VM)?;
+        self.model.set(attribute);
+        let msax3 = self.model.has(machine::MSAX3);
+        self.crypto.change(|crypto| crypto.set_guest_msax3(msax3));
+        Ok(())
+    }
+
+    fn has_crypto(&self, attribute: CryptoAttribute) -> bool {
+        self.crypto.enter().has(attribute)
+    }
+
+    fn set_crypto(&mut self, attribute: CryptoAttribute) -> Result<()> {
+        set_crypto(&self.host, &self.crypto, attribute)
+    }
+
+    fn create_vcpus(self: Box<Self>, count: u16) -> Result<Built> {
+        let (vm, vcpus) = self.build(count)?;
+        Ok(Built { vcpus: vcpus.into_iter().map(|vcpu| Box::new(vcpu) as Box<dyn Vcpu>).collect(), vm })
+    }
+}

@@ -1,0 +1,305 @@
+//! A vCPU: the interpreter's CPU in KVM's run loop.
+//!
+//! It runs until something is for user space, as `arch/s390/kvm/kvm-s390.c: __vcpu_run` does; what the kernel does
+//! itself is in [`super::intercept`] and [`super::sigp`].
+
+use super::{
+    board::{Bell, Board, Mail, Woken},
+    environment::Guest,
+    intercept::{self, Handled},
+    sigp,
+    storage::Absolute,
+    vm::Shared,
+};
+use crate::Held;
+use adjunct_hypervisor::{
+    CpuReset, CpuState, Exit, Kick, KernelError, Local, Psw, Result, RunState, Vcpu,
+};
+use adjunct_zarch::{self as zarch, Cpu, Stop, environment::Machine};
+use std::{sync::Arc, time::Duration};
+
+/// Instructions between two looks at kicks and mail.
+const SLICE: u32 = 4096;
+
+/// Interception codes (`arch/s390/include/uapi/asm/kvm.h`, `kvm_host_types.h: ICPT_*`).
+const ICPT_INSTRUCTION: u8 = 0x04;
+const ICPT_PROGRAM: u8 = 0x08;
+const ICPT_EXTERNAL: u8 = 0x14;
+const ICPT_WAIT: u8 = 0x1c;
+const ICPT_STOP: u8 = 0x28;
+
+/// `KVM_EXIT_INTERNAL_ERROR`.
+const INTERNAL_ERROR: u32 = 17;
+
+/// A vCPU of the simulated host.
+#[derive(Debug)]
+pub struct SimVcpu {
+    id: u16,
+    cpu: Cpu,
+    /// What user space sees of `cpu`.
+    registers: CpuState,
+    facilities: Box<[u8; 256]>,
+    machine: Machine,
+    bell: Arc<Bell>,
+    /// Token of DIAGNOSE 0x258; no page fault is ever reported by it, but its handshake is the kernel's.
+    pfault: Option<u64>,
+    /// An external call went to `cpu` and, as far as was seen, is still pending there.
+    external_call: bool,
+    #[expect(dead_code, reason = "held for its drop")]
+    held: Held,
+    vm: Arc<Shared>,
+}
+
+impl SimVcpu {
+    pub(super) fn new(id: u16, vm: Arc<Shared>, held: Held) -> Self {
+        let vcpus = u16::try_from(vm.board.vcpus()).unwrap_or(u16::MAX);
+        let cpu = Cpu::new();
+        Self {
+            id,
+            registers: registers_of(&cpu),
+            cpu,
+            facilities: Box::new(vm.model.facilities()),
+            machine: vm.model.machine(vcpus),
+            bell: vm.board.bell(id),
+            pfault: None,
+            external_call: false,
+            held,
+            vm,
+        }
+    }
+
+    /// Runs until something is for user space.
+    fn execute(&mut self, ram: &Absolute<'_>) -> Result<Exit> {
+        loop {
+            if self.bell.take_kick() {
+                return Ok(Exit::Interrupted);
+            }
+            let vm = Arc::clone(&self.vm);
+            if self.bell.has_mail()
+                && let Some(exit) = self.read_mail(ram)
+            {
+                return Ok(exit);
+            }
+            self.note_external_call();
+            let arrivals = vm.board.arrivals();
+            let mut guest = Guest::new(&vm, self.id, &self.facilities, &self.machine);
+            match self.cpu.run(ram, &mut guest, u64::from(SLICE)) {
+                Stop::Budget => {
+                    vm.clock.executed(SLICE);
+                    vm.board.time_passed();
+                }
+                Stop::EnabledWait => {
+                    let timer = self.cpu.next_timer(&guest).map(|units| vm.clock.after(units));
+                    self.wait(&vm.board, arrivals, timer);
+                }
+                Stop::Instruction { ipa, ipb } => {
+                    if let Some(exit) = self.intercepted(&vm, ram, ipa, ipb) {
+                        return Ok(exit);
+                    }
+                }
+                Stop::DisabledWait => return Ok(sieic(ICPT_WAIT)),
+                Stop::ProgramLoop => return Ok(sieic(ICPT_PROGRAM)),
+                Stop::ExternalLoop => return Ok(sieic(ICPT_EXTERNAL)),
+                Stop::Unsupported { what } => {
+                    tracing::error!(vcpu = self.id, psw = ?self.cpu.state.psw, "the simulated CPU has no {what}");
+                    return Ok(Exit::Unknown { reason: INTERNAL_ERROR });
+                }
+                // A validity interception is the VMM's fault (`handle_validity`).
+                Stop::Validity => return Err(self.refused("KVM_RUN", libc::EINVAL)),
+            }
+        }
+    }
+
+    /// An instruction that SIE leaves to the host: the kernel's part of it, or user space's.
+    fn intercepted(&mut self, vm: &Shared, ram: &Absolute<'_>, ipa: u16, ipb: u32) -> Option<Exit> {
+        vm.clock.left();
+        vm.board.time_passed();
+        let mut intercept =
+            intercept::Intercept { cpu: &mut self.cpu, id: self.id, vm, ram, pfault: &mut self.pfault, ipa, ipb };
+        match intercept.handle() {
+            Handled::Done => None,
+            Handled::Program(code) => {
+                self.cpu.inject_program(code);
+                None
+            }
+            Handled::Exit(exit) => Some(exit),
+            Handled::UserSpace => Some(Exit::Sieic { icptcode: ICPT_INSTRUCTION, ipa, ipb }),
+        }
+    }
+
+    fn wait(&self, board: &Board, arrivals: u64, timer: Option<u64>) {
+        if let Woken::Jump(nanoseconds) = board.wait(self.id, arrivals, timer) {
+            self.vm.host.clock().advance(Duration::from_nanos(nanoseconds));
+            self.vm.board.time_passed();
+        }
+    }
+
+    /// Takes in what others have for this vCPU; an exit if it is to stop.
+    fn read_mail(&mut self, ram: &Absolute<'_>) -> Option<Exit> {
+        let Mail { restart, emergencies, external_call, stop, prefix } = self.vm.board.take_mail(self.id);
+        if let Some(prefix) = prefix {
+            self.cpu.state.prefix = prefix;
+        }
+        for source in emergencies {
+            self.cpu.inject_emergency(source);
+        }
+        if let Some(source) = external_call {
+            // Senders see that one is pending and send no other.
+            self.external_call = self.cpu.inject_external_call(source);
+            self.vm.board.with(self.id, |slot| slot.external_call_pending = true);
+        }
+        if restart {
+            self.cpu.inject_restart();
+        }
+        let store_status = stop?;
+        if store_status {
+            // A status that does not fit into memory is lost (`kvm_s390_store_status_unloaded`).
+            sigp::store_status(&self.cpu.state, ram, 0).ok();
+        }
+        Some(sieic(ICPT_STOP))
+    }
+
+    /// Tells senders when the external call that was pending has been taken. The interpreter does not say so: a copy
+    /// of the CPU that takes another shows it.
+    fn note_external_call(&mut self) {
+        if self.external_call && self.cpu.clone().inject_external_call(self.id) {
+            self.external_call = false;
+            self.vm.board.with(self.id, |slot| slot.external_call_pending = false);
+        }
+    }
+
+    fn refused(&self, request: &'static str, errno: i32) -> KernelError {
+        KernelError::new(request, format!("vCPU {}", self.id), errno)
+    }
+
+    fn act(&self, request: &'static str) -> Result<()> {
+        self.vm.host.acts().act(request, format!("vCPU {}", self.id))
+    }
+}
+
+/// An interception without an instruction.
+fn sieic(icptcode: u8) -> Exit {
+    Exit::Sieic { icptcode, ipa: 0, ipb: 0 }
+}
+
+/// Whether user space comes back from an exit by itself, and soon: the clock does not jump meanwhile.
+fn returning(exit: &Result<Exit>) -> bool {
+    match exit {
+        Ok(Exit::Sieic { icptcode, .. }) => *icptcode == ICPT_INSTRUCTION,
+        Ok(Exit::Tsch { .. } | Exit::Stsi { .. } | Exit::Reset { .. }) => true,
+        _ => false,
+    }
+}
+
+fn registers_of(cpu: &Cpu) -> CpuState {
+    let state = &cpu.state;
+    CpuState {
+        psw: Psw { mask: state.psw.mask, address: state.psw.address },
+        gprs: state.gprs,
+        acrs: state.acrs,
+        crs: state.crs,
+        prefix: state.prefix,
+    }
+}
+
+fn load(registers: &CpuState, cpu: &mut Cpu) {
+    let state = &mut cpu.state;
+    state.psw = zarch::psw::Psw::new(registers.psw.mask, registers.psw.address);
+    state.gprs = registers.gprs;
+    state.acrs = registers.acrs;
+    state.crs = registers.crs;
+    state.prefix = registers.prefix;
+}
+
+impl Vcpu for SimVcpu {
+    fn id(&self) -> u16 {
+        self.id
+    }
+
+    fn state(&self) -> &CpuState {
+        &self.registers
+    }
+
+    fn state_mut(&mut self) -> &mut CpuState {
+        &mut self.registers
+    }
+
+    fn run(&mut self) -> Result<Exit> {
+        let vm = Arc::clone(&self.vm);
+        // Without memory the first fetch is a host fault.
+        let ram = vm.memory.as_ref().and_then(|memory| memory.absolute());
+        let ram = ram.ok_or_else(|| self.refused("KVM_RUN", libc::EFAULT))?;
+        if !vm.board.enter(self.id) {
+            return Err(self.refused("KVM_RUN", libc::EINVAL));
+        }
+        load(&self.registers, &mut self.cpu);
+        let exit = self.execute(&ram);
+        self.registers = registers_of(&self.cpu);
+        vm.board.leave(self.id, returning(&exit));
+        exit
+    }
+
+    fn reset(&mut self, kind: CpuReset) -> Result<()> {
+        load(&self.registers, &mut self.cpu);
+        match kind {
+            CpuReset::Normal => {
+                self.act("KVM_S390_NORMAL_RESET")?;
+                self.cpu.normal_reset();
+            }
+            CpuReset::Initial => {
+                self.act("KVM_S390_INITIAL_RESET")?;
+                self.cpu.initial_reset();
+            }
+            CpuReset::Clear => {
+                self.act("KVM_S390_CLEAR_RESET")?;
+                self.cpu.clear_reset();
+            }
+        }
+        self.pfault = None;
+        self.vm.board.discard_mail(self.id);
+        self.registers = registers_of(&self.cpu);
+        Ok(())
+    }
+
+    fn set_run_state(&mut self, state: RunState) -> Result<()> {
+        self.act("KVM_SET_MP_STATE")?;
+        load(&self.registers, &mut self.cpu);
+        self.vm.board.set_run_state(self.id, state, &self.cpu.state);
+        Ok(())
+    }
+
+    fn inject(&mut self, interruption: Local) -> Result<()> {
+        match interruption {
+            Local::Program { code } => {
+                let code = intercept::program_code(code).ok_or_else(|| self.refused("KVM_S390_IRQ", libc::EINVAL))?;
+                self.cpu.inject_program(code);
+            }
+            Local::Restart => self.cpu.inject_restart(),
+        }
+        Ok(())
+    }
+
+    fn kicker(&self) -> Arc<dyn Kick> {
+        Arc::new(Kicker { board: Arc::clone(&self.vm.board), id: self.id })
+    }
+}
+
+/// Kicks one vCPU. It does not keep the VM alive.
+#[derive(Debug)]
+struct Kicker {
+    board: Arc<Board>,
+    id: u16,
+}
+
+impl Kick for Kicker {
+    fn kick(&self) {
+        self.board.kick(self.id);
+    }
+}
+
+/// A vCPU that is gone holds nobody up.
+impl Drop for SimVcpu {
+    fn drop(&mut self) {
+        self.vm.board.leave(self.id, false);
+    }
+}

@@ -1,0 +1,217 @@
+//! A VM in the simulated kernel, from `KVM_CREATE_VM` to the last reference: the object behind all its
+//! file descriptors.
+
+use super::{
+    ap_device::SimApDevice,
+    board::Board,
+    clock::GuestClock,
+    crypto::{Crypto, CryptoRefusal, SieBlock},
+    crycb,
+    model::GuestModel,
+    storage::Memory,
+};
+use crate::{GuestCrypto, Held, InterruptSink, OpenMdev, SimHost, VmId};
+use adjunct_ap::Matrix;
+use adjunct_hypervisor::{ApDevice, CryptoAttribute, Floating, KernelError, Result, Vm};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak},
+};
+
+/// What errors and the list of acts call a VM.
+pub(super) const THE_VM: &str = "the VM";
+
+/// The crypto state behind the lock that stands for being in SIE: see [`Crypto`].
+#[derive(Debug)]
+pub(super) struct InSie(RwLock<Crypto>);
+
+impl InSie {
+    pub(super) fn new(crypto: Crypto) -> Self {
+        Self(RwLock::new(crypto))
+    }
+
+    /// Enters SIE: nothing of the crypto state changes until the guard is dropped.
+    pub(super) fn enter(&self) -> RwLockReadGuard<'_, Crypto> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes every vCPU out of SIE and changes the crypto state.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Crypto) -> R) -> R {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl GuestCrypto for InSie {
+    fn set_masks(&self, matrix: &Matrix) {
+        self.change(|crypto| crypto.set_masks(matrix));
+    }
+
+    fn clear_masks(&self) {
+        self.change(Crypto::clear_masks);
+    }
+}
+
+/// Puts an adapter interruption where the machine puts it: the notification byte in guest memory, the
+/// subclass in the GISA. It does not keep the VM alive.
+#[derive(Debug)]
+struct Gisa {
+    memory: Arc<Memory>,
+    board: Arc<Board>,
+}
+
+impl InterruptSink for Gisa {
+    fn notify(&self, nib: u64, isc: u8) {
+        // A byte outside memory was refused when interruptions were enabled.
+        if self.memory.notify(nib).is_ok() {
+            self.board.adapter_interruption(isc);
+        }
+    }
+}
+
+/// What the vCPUs, the devices and the VM itself share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) host: SimHost,
+    pub(super) id: VmId,
+    pub(super) model: GuestModel,
+    pub(super) memory: Option<Arc<Memory>>,
+    pub(super) crypto: Arc<InSie>,
+    pub(super) board: Arc<Board>,
+    pub(super) clock: GuestClock,
+    /// `kvm->arch.crypto.pqap_hook`: the open vfio-ap device.
+    hook: Mutex<Weak<OpenMdev>>,
+    /// The VFIO device of KVM, once it was needed.
+    vfio: Mutex<Option<Held>>,
+    /// What the kernel holds for the VM, newest first: dropped in that order, and after everything above.
+    #[expect(dead_code, reason = "held for its drop")]
+    held: Vec<Held>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// The open vfio-ap device, if there is one.
+    pub(super) fn hook(&self) -> Option<Arc<OpenMdev>> {
+        lock(&self.hook).upgrade()
+    }
+
+    /// Where adapter interruptions go; `None` without memory.
+    pub(super) fn sink(&self) -> Option<Arc<dyn InterruptSink>> {
+        let memory = Arc::clone(self.memory.as_ref()?);
+        Some(Arc::new(Gisa { memory, board: Arc::clone(&self.board) }))
+    }
+
+    /// Creates KVM's VFIO device unless the VM has it.
+    fn create_vfio_device(&self) -> Result<()> {
+        let mut vfio = lock(&self.vfio);
+        if vfio.is_none() {
+            self.host.acts().act("KVM_CREATE_DEVICE", "VFIO")?;
+            *vfio = Some(self.host.acts().hold("KVM device VFIO"));
+        }
+        Ok(())
+    }
+}
+
+/// A VM of the simulated host whose CPU model is frozen.
+///
+/// Besides what [`Vm`] offers it shows what SIE would be given, which a real host shows nobody.
+#[derive(Clone, Debug)]
+pub struct SimVm {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl SimVm {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { host, id, model, memory, crypto, vcpus, mut held } = parts;
+        // The newest goes first.
+        held.reverse();
+        let clock = GuestClock::new(host.clock().clone());
+        let board = Arc::new(Board::new(vcpus, host.clock().clone()));
+        let (hook, vfio) = (Mutex::default(), Mutex::default());
+        let shared = Shared { host, id, model, memory, crypto, board, clock, hook, vfio, held };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The crypto part of the SIE block of vCPU `id`; `None` if there is no such vCPU.
+    pub fn sie_block(&self, id: u16) -> Option<SieBlock> {
+        self.shared.crypto.enter().sie_block(id)
+    }
+
+    /// The VM's crypto control block, which the SIE blocks designate: see [`SieBlock::crycbd`].
+    pub fn crycb(&self) -> [u8; crycb::LENGTH] {
+        *self.shared.crypto.enter().crycb().as_bytes()
+    }
+
+    /// What SIE lets AP instructions of vCPU `id` have, read from those bytes; nothing if the vCPU's AP
+    /// instructions are not interpreted.
+    pub fn apcb(&self, id: u16) -> Matrix {
+        let crypto = self.shared.crypto.enter();
+        match crypto.sie_block(id) {
+            Some(sie) if sie.interprets_ap() => crypto.masks(sie),
+            _ => Matrix::EMPTY,
+        }
+    }
+
+    /// [`Vm::open_ap`], with its own type.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_ap(&self, mdev: &Path) -> Result<SimApDevice> {
+        let shared = &self.shared;
+        let uuid = super::ap_device::find(&shared.host, mdev)?;
+        shared.create_vfio_device()?;
+        let device = SimApDevice::open(shared, uuid)?;
+        *lock(&shared.hook) = device.hook();
+        Ok(device)
+    }
+}
+
+/// What a VM is made of when its CPU model freezes.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) host: SimHost,
+    pub(super) id: VmId,
+    pub(super) model: GuestModel,
+    pub(super) memory: Option<Arc<Memory>>,
+    pub(super) crypto: Arc<InSie>,
+    pub(super) vcpus: u16,
+    /// What the kernel holds, oldest first.
+    pub(super) held: Vec<Held>,
+}
+
+impl Vm for SimVm {
+    fn set_crypto(&self, attribute: CryptoAttribute) -> Result<()> {
+        set_crypto(&self.shared.host, &self.shared.crypto, attribute)
+    }
+
+    fn inject(&self, interruption: Floating) -> Result<()> {
+        self.shared.board.inject(interruption);
+        Ok(())
+    }
+
+    fn clear_interruptions(&self) -> Result<()> {
+        self.shared.host.acts().act("KVM_DEV_FLIC_CLEAR_IRQS", THE_VM)?;
+        self.shared.board.clear_floating();
+        Ok(())
+    }
+
+    fn open_ap(&self, mdev: &Path) -> Result<Box<dyn ApDevice>> {
+        Ok(Box::new(Self::open_ap(self, mdev)?))
+    }
+}
+
+/// `KVM_SET_DEVICE_ATTR` of group `KVM_S390_VM_CRYPTO`, before and after vCPUs exist.
+pub(super) fn set_crypto(host: &SimHost, crypto: &InSie, attribute: CryptoAttribute) -> Result<()> {
+    let refused = |refusal| {
+        let errno = match refusal {
+            CryptoRefusal::NoWrapping => libc::EINVAL,
+            CryptoRefusal::NoAp => libc::EOPNOTSUPP,
+        };
+        KernelError::new(attribute.name(), THE_VM, errno)
+    };
+    crypto.enter().check(attribute).map_err(refused)?;
+    host.acts().act(attribute.name(), THE_VM)?;
+    crypto.change(|crypto| crypto.set(attribute)).map_err(refused)
+}

@@ -1,0 +1,131 @@
+//! Whose behaviour the host shows: one value per kernel, asked about every difference by name.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// A kernel version whose AP bus, vfio_ap and KVM the host imitates. Ordered by age.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum KernelProfile {
+    /// Linux 6.12.
+    V6_12,
+    /// Linux 6.17.
+    V6_17,
+    /// Linux 7.0.
+    V7_0,
+    /// Linux 7.2, the reference.
+    #[default]
+    V7_2,
+}
+
+/// Which adapters (domains) are looked at when bits are newly set in the other mask
+/// (`drivers/s390/crypto/ap_bus.c: apmask_commit`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskBusyRule {
+    /// EBUSY only when the queue would really become the host's: the other mask as it is now (6.0 to 6.17).
+    OtherMask,
+    /// EBUSY for any domain (adapter) that an mdev has with it (since 7.0).
+    AnyOther,
+}
+
+impl KernelProfile {
+    /// All profiles, oldest first.
+    pub const ALL: [Self; 4] = [Self::V6_12, Self::V6_17, Self::V7_0, Self::V7_2];
+
+    /// As the host file writes it: `7.2`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V6_12 => "6.12",
+            Self::V6_17 => "6.17",
+            Self::V7_0 => "7.0",
+            Self::V7_2 => "7.2",
+        }
+    }
+
+    /// When a newly set mask bit is refused for the sake of an mdev.
+    pub fn mask_busy_rule(self) -> MaskBusyRule {
+        if self >= Self::V7_0 { MaskBusyRule::AnyOther } else { MaskBusyRule::OtherMask }
+    }
+
+    /// Whether queues have `driver_override`, which excludes changed masks and is excluded by them (since 7.0).
+    pub fn has_driver_override(self) -> bool {
+        self >= Self::V7_0
+    }
+
+    /// Interrupts of a vfio-ap device (`VFIO_AP_NUM_IRQS`): the release request, and since 6.17 also
+    /// "configuration changed".
+    pub fn num_irqs(self) -> u32 {
+        if self >= Self::V6_17 { 2 } else { 1 }
+    }
+
+    /// Whether a request to remove an open mdev takes the guest's queues away at once, or only at close
+    /// (`drivers/s390/crypto/vfio_ap_ops.c: vfio_ap_mdev_request`).
+    pub fn clears_masks_on_remove_request(self) -> bool {
+        self >= Self::V6_17
+    }
+
+    /// Whether a second mdev that is refused with EPERM nevertheless takes the first one's PQAP hook, so that the
+    /// first one's AQIC is lost (`vfio_ap_mdev_set_kvm`, up to 7.0).
+    pub fn refused_mdev_takes_the_hook(self) -> bool {
+        self <= Self::V7_0
+    }
+
+    /// Whether APCBs are left alone when the host's configuration shrinks so far that nothing is left for the
+    /// guest (`vfio_ap_mdev_hot_unplug_cfg`, up to 7.0).
+    pub fn keeps_apcb_when_all_is_gone(self) -> bool {
+        self <= Self::V7_0
+    }
+
+    /// Whether the interrupt of a queue is given up when its reset says that the queue is gone (rc 01, since 7.2).
+    pub fn frees_interrupt_of_vanished_queue(self) -> bool {
+        self >= Self::V7_2
+    }
+}
+
+impl fmt::Display for KernelProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Not the name of a profile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("kernel {0:?} is not known here; write one of 6.12, 6.17, 7.0, 7.2")]
+pub struct UnknownKernel(String);
+
+impl FromStr for KernelProfile {
+    type Err = UnknownKernel;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKernel> {
+        Self::ALL.into_iter().find(|profile| profile.name() == text).ok_or_else(|| UnknownKernel(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for KernelProfile {
+    type Error = UnknownKernel;
+
+    fn try_from(text: String) -> Result<Self, UnknownKernel> {
+        text.parse()
+    }
+}
+
+impl From<KernelProfile> for String {
+    fn from(profile: KernelProfile) -> Self {
+        profile.name().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_are_ordered_by_age_and_read_back() {
+        assert!(KernelProfile::ALL.windows(2).all(|pair| pair[0] < pair[1]));
+        for profile in KernelProfile::ALL {
+            assert_eq!(profile.name().parse(), Ok(profile));
+        }
+        assert_eq!(KernelProfile::default(), KernelProfile::V7_2);
+        assert!("7.1".parse::<KernelProfile>().is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! The vfio_ap driver: mediated matrix devices, what of them a guest is given, and the queues behind them
+//! (`drivers/s390/crypto/vfio_ap_ops.c`, `vfio_ap_drv.c`; `drivers/vfio/mdev`; 7.2).
+//!
+//! Three matrices are apart here: what a person *assigned* to an mdev (`matrix`), what of it a guest *may have* now
+//! (`guest_matrix`, in the kernel "shadow APCB"), and what a guest *has* (the masks given to KVM while the mdev is
+//! open). The module knows KVM only as [`GuestCrypto`].
+
+mod aqic;
+mod assign;
+mod attributes;
+mod config;
+mod filter;
+mod mdev;
+mod open;
+mod queues;
+mod reset;
+
+pub(crate) use attributes::{IOMMU_GROUP, MATRIX, MDEV, MDEV_TYPE};
+pub use open::{GuestCrypto, Notification, OpenMdev, VmId};
+
+use crate::Qci;
+use adjunct_ap::{Apqn, Matrix, Uuid};
+use adjunct_hypervisor::EventFd;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+/// The driver's state.
+#[derive(Debug)]
+pub(crate) struct VfioAp {
+    /// The host's configuration: what QCI said when the driver was loaded, kept up by the bus.
+    config: HostConfig,
+    pub(crate) mdevs: BTreeMap<Uuid, Mdev>,
+    /// Queue devices bound to the driver.
+    queues: BTreeMap<Apqn, BoundQueue>,
+    /// Which mdev answers the PQAP(AQIC) of a VM.
+    hooks: BTreeMap<VmId, Uuid>,
+    next_group: u32,
+    /// How many mdevs there may be.
+    capacity: usize,
+}
+
+/// What the host has, and the highest ids that can be assigned.
+#[derive(Clone, Copy, Debug)]
+struct HostConfig {
+    matrix: Matrix,
+    max_adapter: u8,
+    max_domain: u8,
+}
+
+impl HostConfig {
+    /// Without APXA there are 64 adapters and 16 domains; without QCI the driver knows of none
+    /// (`vfio_ap_matrix_init`).
+    fn of(qci: Option<&Qci>) -> Self {
+        let matrix = qci.map_or(Matrix::EMPTY, |qci| Matrix { apm: qci.apm, aqm: qci.aqm, adm: qci.adm });
+        match qci.filter(|qci| qci.apxa()) {
+            Some(qci) => Self { matrix, max_adapter: qci.max_adapter, max_domain: qci.max_domain },
+            None => Self { matrix, max_adapter: 63, max_domain: 15 },
+        }
+    }
+}
+
+/// A mediated device.
+#[derive(Debug)]
+pub(crate) struct Mdev {
+    /// What was assigned.
+    matrix: Matrix,
+    /// What of it a guest may have: `guest_matrix`.
+    shadow: Matrix,
+    /// What the host is just being given and was assigned already; filtered when the scan ends.
+    adding: Matrix,
+    /// Highest ids, as they were when the mdev was made.
+    max_adapter: u8,
+    max_domain: u8,
+    /// The VM that has it open.
+    guest: Option<Guest>,
+    /// Eventfds by interrupt index. They stay when the device is closed.
+    triggers: [Option<EventFd>; 2],
+    /// Guest memory that the device may reach.
+    dma: Vec<Range<u64>>,
+    /// Number of its IOMMU group, and of its character device.
+    pub(crate) group: u32,
+    /// Somebody has asked to remove it: when the guest was last asked to give it back.
+    removing: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Guest {
+    vm: VmId,
+    crypto: Arc<dyn GuestCrypto>,
+}
+
+/// A queue device bound to vfio_ap.
+#[derive(Debug, Default)]
+struct BoundQueue {
+    /// The mdev it is assigned to: a linked queue.
+    mdev: Option<Uuid>,
+    /// Response code of its last reset.
+    reset_code: u8,
+    /// Where the guest wants to be told of replies.
+    nib: Option<u64>,
+}
+
+impl VfioAp {
+    /// Number of mdevs there may be (`vfio_ap_mdev_init`'s `available_instances`).
+    const CAPACITY: usize = 65536;
+
+    pub(crate) fn new(qci: Option<&Qci>) -> Self {
+        Self {
+            config: HostConfig::of(qci),
+            mdevs: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            hooks: BTreeMap::new(),
+            next_group: 0,
+            capacity: Self::CAPACITY,
+        }
+    }
+
+    /// Whether `remove` of this mdev waits for its close.
+    pub(crate) fn is_being_removed(&self, uuid: Uuid) -> bool {
+        self.mdevs.get(&uuid).is_some_and(|mdev| mdev.removing.is_some())
+    }
+
+    fn mdev(&self, uuid: Uuid) -> Result<&Mdev, i32> {
+        self.mdevs.get(&uuid).ok_or(libc::ENODEV)
+    }
+
+    fn mdev_mut(&mut self, uuid: Uuid) -> Result<&mut Mdev, i32> {
+        self.mdevs.get_mut(&uuid).ok_or(libc::ENODEV)
+    }
+
+    /// Which queues of `matrix` mdevs other than `uuid` have, and which mdev.
+    pub(crate) fn users(&self, matrix: &Matrix, uuid: Uuid) -> Vec<(Apqn, Uuid)> {
+        let others = self.mdevs.iter().filter(|(other, _)| **other != uuid);
+        others.flat_map(|(other, mdev)| mdev.matrix.conflict(matrix).map(|apqn| (apqn, *other))).collect()
+    }
+
+    /// The queues linked to an mdev for which `wanted` is so, in order.
+    fn linked(&self, uuid: Uuid, wanted: impl Fn(Apqn) -> bool) -> Vec<Apqn> {
+        let linked = self.queues.iter().filter(|(_, queue)| queue.mdev == Some(uuid)).map(|(apqn, _)| *apqn);
+        linked.filter(|apqn| wanted(*apqn)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

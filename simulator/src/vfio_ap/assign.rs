@@ -1,0 +1,198 @@
+//! Assigning and unassigning (`assign_adapter_store` and its kin, `ap_config_store`).
+
+use super::Mdev;
+use crate::{
+    host::State,
+    sysfs::{Errno, unsigned},
+};
+use adjunct_ap::{Apid, Apm, Apqi, Apqn, Aqm, ControlDomain, Matrix, Uuid, text};
+
+/// An id as the mdev attributes take it, at most `max`.
+fn id(text: &str, max: u8) -> Result<u8, Errno> {
+    u8::try_from(unsigned(text)?).ok().filter(|id| *id <= max).ok_or(libc::ENODEV)
+}
+
+impl State {
+    /// Whether any mdev has a queue of `matrix`: the answer that keeps the bus from giving it to the host
+    /// (`vfio_ap_mdev_resource_in_use`).
+    pub(crate) fn vfio_in_use(&mut self, matrix: &Matrix) -> bool {
+        let users = self.vfio.mdevs.iter().filter(|(_, mdev)| mdev.matrix.conflicts_with(matrix));
+        let lines: Vec<String> = users
+            .flat_map(|(uuid, mdev)| {
+                let queues = mdev.matrix.conflict(matrix);
+                queues.map(move |apqn| {
+                    format!("vfio_ap_mdev {uuid}: Can not reserve queue {apqn} for host driver: in use by mdev")
+                })
+            })
+            .collect();
+        let in_use = !lines.is_empty();
+        lines.into_iter().for_each(|line| self.log(line));
+        in_use
+    }
+
+    /// Whether an mdev may have all of `matrix`: first that the host keeps none of it, then that no other mdev has
+    /// any (`vfio_ap_mdev_validate_masks`).
+    fn validate(&mut self, uuid: Uuid, matrix: &Matrix) -> Result<(), Errno> {
+        if self.bus.owns_any(matrix) {
+            return Err(libc::EADDRNOTAVAIL);
+        }
+        let users = self.vfio.users(matrix, uuid);
+        if users.is_empty() {
+            return Ok(());
+        }
+        for (apqn, other) in users {
+            self.log(format!(
+                "vfio_ap_mdev {uuid}: Userspace may not assign queue {apqn} to mdev: already assigned to {other}"
+            ));
+        }
+        Err(libc::EADDRINUSE)
+    }
+
+    /// Gives an mdev the matrix `new`, which may be wider than what it has, and links its queues.
+    fn widen(&mut self, uuid: Uuid, new: Matrix) -> Result<(), Errno> {
+        self.validate(uuid, &new)?;
+        self.vfio.mdev_mut(uuid)?.matrix = new;
+        self.link(uuid);
+        Ok(())
+    }
+
+    /// Links every bound queue of an mdev's matrix to it.
+    fn link(&mut self, uuid: Uuid) {
+        let Ok(matrix) = self.vfio.mdev(uuid).map(|mdev| mdev.matrix) else { return };
+        for (_, queue) in self.vfio.queues.iter_mut().filter(|(apqn, _)| matrix.contains(**apqn)) {
+            queue.mdev = Some(uuid);
+        }
+    }
+
+    pub(super) fn store_assign_adapter(&mut self, uuid: Uuid, text: &str) -> Result<(), Errno> {
+        let mdev = self.vfio.mdev(uuid)?;
+        let apid = Apid(id(text, mdev.max_adapter)?);
+        let mut new = mdev.matrix;
+        if new.apm.contains(apid) {
+            return Ok(());
+        }
+        new.apm.insert(apid);
+        self.widen(uuid, new)?;
+        self.filter_and_update(uuid);
+        Ok(())
+    }
+
+    pub(super) fn store_assign_domain(&mut self, uuid: Uuid, text: &str) -> Result<(), Errno> {
+        let mdev = self.vfio.mdev(uuid)?;
+        let apqi = Apqi(id(text, mdev.max_domain)?);
+        let mut new = mdev.matrix;
+        if new.aqm.contains(apqi) {
+            return Ok(());
+        }
+        new.aqm.insert(apqi);
+        self.widen(uuid, new)?;
+        self.filter_and_update(uuid);
+        Ok(())
+    }
+
+    pub(super) fn store_assign_control_domain(&mut self, uuid: Uuid, text: &str) -> Result<(), Errno> {
+        let mdev = self.vfio.mdev_mut(uuid)?;
+        let domain = ControlDomain(id(text, mdev.max_domain)?);
+        if mdev.matrix.adm.contains(domain) {
+            return Ok(());
+        }
+        mdev.matrix.adm.insert(domain);
+        if self.vfio.filter_control_domains(uuid) {
+            self.vfio.mdev(uuid)?.update_guest();
+        }
+        Ok(())
+    }
+
+    pub(super) fn store_unassign_adapter(&mut self, uuid: Uuid, text: &str) -> Result<(), Errno> {
+        let mdev = self.vfio.mdev(uuid)?;
+        let apid = Apid(id(text, mdev.max_adapter)?);
+        if mdev.matrix.apm.contains(apid) {
+            self.unplug_adapters(uuid, Apm::from_iter([apid]));
+        }
+        Ok(())
+    }
+
+    pub(super) fn store_unassign_domain(&mut self, uuid: Uuid, text: &str) -> Result<(), Errno> {
+        let mdev = self.vfio.mdev(uuid)?;
+        let apqi = Apqi(id(text, mdev.max_domain)?);
+        if mdev.matrix.aqm.contains(apqi) {
+            self.unplug_domains(uuid, Aqm::from_iter([apqi]));
+        }
+        Ok(())
+    }
+
+    pub(super) fn store_unassign_control_domain(&mut self, uuid: Uuid, text: &str) -> Result<(), Errno> {
+        let mdev = self.vfio.mdev_mut(uuid)?;
+        let domain = ControlDomain(id(text, mdev.max_domain)?);
+        mdev.matrix.adm.remove(domain);
+        if mdev.shadow.adm.contains(domain) {
+            mdev.shadow.adm.remove(domain);
+            mdev.update_guest();
+        }
+        Ok(())
+    }
+
+    /// Takes adapters from an mdev, and from its guest (`vfio_ap_mdev_hot_unplug_adapters`). The shadow only
+    /// shrinks: an adapter that was dropped for the sake of another queue does not come back by this.
+    fn unplug_adapters(&mut self, uuid: Uuid, apm: Apm) {
+        let unplug = |mdev: &mut Mdev| {
+            let had = mdev.shadow.apm.intersects(&apm);
+            mdev.matrix.apm = mdev.matrix.apm - apm;
+            mdev.shadow.apm = mdev.shadow.apm - apm;
+            had
+        };
+        self.unplug(uuid, |apqn| apm.contains(apqn.apid), unplug);
+    }
+
+    /// Takes domains from an mdev, and from its guest (`vfio_ap_mdev_hot_unplug_domains`).
+    fn unplug_domains(&mut self, uuid: Uuid, aqm: Aqm) {
+        let unplug = |mdev: &mut Mdev| {
+            let had = mdev.shadow.aqm.intersects(&aqm);
+            mdev.matrix.aqm = mdev.matrix.aqm - aqm;
+            mdev.shadow.aqm = mdev.shadow.aqm - aqm;
+            had
+        };
+        self.unplug(uuid, |apqn| aqm.contains(apqn.apqi), unplug);
+    }
+
+    /// Unlinks queues; then the guest loses them; then those it had are reset.
+    fn unplug(&mut self, uuid: Uuid, taken: impl Fn(Apqn) -> bool, shrink: impl FnOnce(&mut Mdev) -> bool) {
+        let linked = self.vfio.linked(uuid, taken);
+        for apqn in &linked {
+            if let Some(queue) = self.vfio.queues.get_mut(apqn) {
+                queue.mdev = None;
+            }
+        }
+        let Ok(mdev) = self.vfio.mdev_mut(uuid) else { return };
+        let had: Vec<Apqn> = linked.into_iter().filter(|apqn| mdev.shadow.contains(*apqn)).collect();
+        if shrink(mdev) {
+            mdev.update_guest();
+        }
+        // Unassigned they are, whatever the reset says; its code is remembered with the queue.
+        let _ = self.reset_queues(&had);
+    }
+
+    /// `ap_config`: the whole matrix at once. What goes, goes first; the guest may see up to three changes.
+    pub(super) fn store_ap_config(&mut self, uuid: Uuid, text: &str) -> Result<(), Errno> {
+        let new = text::parse_ap_config(text.as_bytes()).map_err(text::Malformed::errno)?;
+        let (old, max_adapter, max_domain) = {
+            let mdev = self.vfio.mdev(uuid)?;
+            (mdev.matrix, mdev.max_adapter, mdev.max_domain)
+        };
+        self.validate(uuid, &new)?;
+        let beyond = new.apm.last().is_some_and(|apid| apid.0 > max_adapter)
+            || new.aqm.last().is_some_and(|apqi| apqi.0 > max_domain)
+            || new.adm.last().is_some_and(|domain| domain.0 > max_domain);
+        if beyond {
+            return Err(libc::ENODEV);
+        }
+        self.unplug_adapters(uuid, old.apm - new.apm);
+        self.unplug_domains(uuid, old.aqm - new.aqm);
+        self.vfio.mdev_mut(uuid)?.matrix = new;
+        self.link(uuid);
+        let mut filtered = self.vfio.filter_matrix(uuid);
+        filtered.changed |= self.vfio.filter_control_domains(uuid);
+        self.apply(uuid, filtered);
+        Ok(())
+    }
+}

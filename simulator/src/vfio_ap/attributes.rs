@@ -1,0 +1,48 @@
+//! The files of the matrix device, of its mdev type and of mdevs.
+
+use super::Mdev;
+use crate::{
+    host::State,
+    sysfs::{Attribute, Errno},
+};
+use adjunct_ap::{Uuid, text};
+
+/// `/sys/devices/vfio_ap/matrix`.
+pub(crate) const MATRIX: &[Attribute<()>] = &[
+    Attribute::ro("features", |_, ()| Ok("guest_matrix hotplug ap_config\n".to_owned())),
+    Attribute::wo("uevent", |_, (), _| Ok(())),
+];
+
+/// `/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough`.
+pub(crate) const MDEV_TYPE: &[Attribute<()>] = &[
+    Attribute::ro("available_instances", |state, ()| Ok(format!("{}\n", state.vfio.available()))),
+    Attribute::wo("create", |state, (), text| state.store_create(text)),
+    Attribute::ro("device_api", |_, ()| Ok("vfio-ap\n".to_owned())),
+    Attribute::ro("name", |_, ()| Ok("VFIO AP Passthrough Device\n".to_owned())),
+];
+
+/// An mdev.
+#[rustfmt::skip]
+pub(crate) const MDEV: &[Attribute<Uuid>] = &[
+    Attribute::rw("ap_config", |state, uuid| Ok(text::format_ap_config(&mdev(state, uuid)?.matrix)), State::store_ap_config),
+    Attribute::wo("assign_adapter", State::store_assign_adapter),
+    Attribute::wo("assign_control_domain", State::store_assign_control_domain),
+    Attribute::wo("assign_domain", State::store_assign_domain),
+    Attribute::ro("control_domains", |state, uuid| Ok(text::format_control_domains(&mdev(state, uuid)?.matrix.adm))),
+    Attribute::ro("guest_matrix", |state, uuid| mdev(state, uuid).map(|mdev| text::format_matrix(&mdev.shadow.apm, &mdev.shadow.aqm))),
+    Attribute::ro("matrix", |state, uuid| mdev(state, uuid).map(|mdev| text::format_matrix(&mdev.matrix.apm, &mdev.matrix.aqm))),
+    // A removal takes this file away first.
+    Attribute::wo("remove", State::store_remove).when(|state, uuid| !state.vfio.is_being_removed(uuid)),
+    Attribute::wo("uevent", |_, _, _| Ok(())),
+    Attribute::wo("unassign_adapter", State::store_unassign_adapter),
+    Attribute::wo("unassign_control_domain", State::store_unassign_control_domain),
+    Attribute::wo("unassign_domain", State::store_unassign_domain),
+];
+
+/// `/sys/kernel/iommu_groups/N`.
+pub(crate) const IOMMU_GROUP: &[Attribute<Uuid>] =
+    &[Attribute::ro("name", |_, _| Ok("vfio-noiommu\n".to_owned()))];
+
+fn mdev(state: &State, uuid: Uuid) -> Result<&Mdev, Errno> {
+    state.vfio.mdev(uuid)
+}
