@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * The console, through the service-call logical processor (SCLP): the ASCII
+ * console where there is one, else the line-mode console.
+ */
+#ifndef SCLP_H
+#define SCLP_H
+
+/* The longest line, without its end, that sclp_write_line takes. */
+#define SCLP_LINE_MAX	256
+
+/* Finds a console. Without one apcheck ends with END_CONSOLE. */
+void sclp_open_console(void);
+
+/* Writes a line; `text` is ASCII and has no newline. */
+void sclp_write_line(const char *text, unsigned int length);
+
+#endif /* SCLP_H */
