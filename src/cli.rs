@@ -1,0 +1,306 @@
+//! The command line: what can be typed, and its help. Parsing opens nothing and asks no host.
+
+use crate::config::{Config, ConsoleTarget, EventTarget, HostChoice, Image, VfioApOption};
+use adjunct_cpu_model::CpuSpec;
+use adjunct_hypervisor::MemorySize;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{ffi::OsString, path::PathBuf};
+
+/// A VMM for s390x that gives IBM Z crypto adapters (vfio-ap) to a guest.
+///
+/// On IBM Z the guest runs under KVM; anywhere else it runs on a simulated host: AP bus, vfio_ap,
+/// KVM's crypto half and a z/Architecture interpreter in memory. No cryptography is simulated.
+#[derive(Debug, Parser)]
+#[command(name = "adjunct", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "Examples:
+  adjunct demo
+        three guests on a simulated host, each with its own crypto adapters
+  adjunct run --device vfio-ap,sysfsdev=/sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000001
+        one guest with one mediated matrix device
+  adjunct cpu show z14";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a guest until it ends
+    Run(Box<RunArgs>),
+    /// Show the example of the vfio-ap documentation: three guests, each with its own queues
+    ///
+    /// A simulated host with the adapters 5 and 6 and the domains 4, 0x47, 0xab and 0xff, three
+    /// mediated matrix devices, three guests at once. Each guest is s390x machine code that looks
+    /// for its crypto adapters and sends a message through each queue it finds. Last, a fourth
+    /// mediated device asks for a queue that the first one has.
+    Demo,
+    /// Look at CPU models
+    #[command(subcommand)]
+    Cpu(CpuCommand),
+    /// Print a shell completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages (adjunct.1, adjunct-run.1, …) into a directory
+    Man {
+        /// The directory; it must exist
+        directory: PathBuf,
+    },
+}
+
+/// What can be asked about CPU models.
+#[derive(Debug, Subcommand)]
+pub enum CpuCommand {
+    /// List all CPU models, oldest first
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a CPU model: its base, default and full features
+    Show {
+        /// Name of the model, for example z14 or gen16a
+        name: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare two CPUs: identical, superset, subset or incompatible
+    Compare {
+        /// A CPU as --cpu takes it, for example z14,ap=on
+        #[arg(value_name = "CPU")]
+        a: CpuSpec,
+        /// Another one
+        #[arg(value_name = "OTHER")]
+        b: CpuSpec,
+    },
+    /// Show the CPU that two CPUs can both be: what a guest needs to run on either
+    Baseline {
+        /// A CPU as --cpu takes it
+        #[arg(value_name = "CPU")]
+        a: CpuSpec,
+        /// Another one
+        #[arg(value_name = "OTHER")]
+        b: CpuSpec,
+    },
+}
+
+/// Options of `adjunct run`. Those that QEMU has are also taken with one dash: `-cpu`, `-device`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Where the guest runs: kvm, sim (the built-in simulated host) or sim:FILE.toml
+    ///
+    /// Without this option: KVM where there is a KVM for s390x, else the built-in simulated host.
+    #[arg(long, value_name = "HOST")]
+    host: Option<HostChoice>,
+
+    /// CPU model and features, for example host or z14,ap=on,apqci=on,apft=on
+    ///
+    /// vfio-ap needs ap=on; apqci (facility 12) lets the guest see domains above 15, apft
+    /// (facility 15) lets it recognise queues at all. The model host has all of them.
+    #[arg(long, value_name = "MODEL[,FEATURE=on|off]...", default_value = "host")]
+    cpu: CpuSpec,
+
+    /// A device; there is one kind, vfio-ap, and a guest can have one of it
+    ///
+    /// sysfsdev is the mediated matrix device: /sys/devices/vfio_ap/matrix/UUID or one of its other
+    /// names in sysfs. id is what events call the device; the default is the UUID.
+    #[arg(long, value_name = "vfio-ap,sysfsdev=PATH[,id=ID]")]
+    device: Vec<VfioApOption>,
+
+    /// Guest memory, a multiple of 1M
+    #[arg(long, value_name = "SIZE", default_value = "256M")]
+    memory: MemorySize,
+
+    /// Number of CPUs
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=248))]
+    smp: u16,
+
+    /// What the guest runs: an ELF image, a Linux image, or builtin:apcheck
+    ///
+    /// builtin:apcheck looks for AP queues, sends one message through each, and ends.
+    #[arg(long, value_name = "FILE", default_value = "builtin:apcheck")]
+    kernel: Image,
+
+    /// Initial ramdisk for a Linux kernel
+    #[arg(long, value_name = "FILE")]
+    initrd: Option<PathBuf>,
+
+    /// Command line for a Linux kernel
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    append: Option<String>,
+
+    /// Where the guest's console goes: stdio, file:PATH or off
+    #[arg(long, value_name = "CONSOLE", default_value = "stdio")]
+    console: ConsoleTarget,
+
+    /// Report what happens as one JSON object a line
+    #[arg(long, value_name = "path=FILE|fd=N")]
+    event_monitor: Option<EventTarget>,
+
+    /// Say more on stderr; twice: each intercept
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+
+    /// Where messages go instead of stderr
+    #[arg(long, value_name = "PATH")]
+    log_file: Option<PathBuf>,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Verbosity {
+    /// Warnings and refusals.
+    Warn,
+    /// What is done.
+    Info,
+    /// Each intercept.
+    Debug,
+}
+
+/// Where messages go and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logging {
+    /// How much is said.
+    pub verbosity: Verbosity,
+    /// A file instead of stderr.
+    pub file: Option<PathBuf>,
+}
+
+impl RunArgs {
+    /// What messages are wanted.
+    pub fn logging(&self) -> Logging {
+        let verbosity = match self.verbose {
+            0 => Verbosity::Warn,
+            1 => Verbosity::Info,
+            _ => Verbosity::Debug,
+        };
+        Logging { verbosity, file: self.log_file.clone() }
+    }
+
+    /// What was typed, as a configuration.
+    ///
+    /// # Errors
+    /// A sentence for the user: a second device, or options that need another one.
+    pub fn into_config(self) -> Result<Config, String> {
+        let mut devices = self.device.into_iter();
+        let device = devices.next();
+        if let Some(second) = devices.next() {
+            return Err(format!(
+                "--device is given twice: a guest can have one vfio-ap device (KVM has one AP control block \
+                 for each VM); put all adapters and domains into one mediated device and drop {}",
+                second.sysfsdev.display()
+            ));
+        }
+        if self.kernel == Image::Apcheck && (self.initrd.is_some() || self.append.is_some()) {
+            return Err("--initrd and --append are for a Linux kernel; give one with --kernel FILE".into());
+        }
+        Ok(Config {
+            host: self.host,
+            cpu: self.cpu,
+            device,
+            memory: self.memory,
+            vcpus: self.smp,
+            kernel: self.kernel,
+            initrd: self.initrd,
+            append: self.append,
+            console: self.console,
+            events: self.event_monitor,
+        })
+    }
+}
+
+/// QEMU's long options with one dash, as people have them in their scripts.
+const SINGLE_DASH: [(&str, &str); 8] = [
+    ("-append", "--append"),
+    ("-cpu", "--cpu"),
+    ("-device", "--device"),
+    ("-initrd", "--initrd"),
+    ("-kernel", "--kernel"),
+    ("-m", "--memory"),
+    ("-memory", "--memory"),
+    ("-smp", "--smp"),
+];
+
+/// Turns `-cpu` and its kin into `--cpu`, for `adjunct run` only. The word after an option is that
+/// option's value and left as it is.
+pub fn with_double_dashes(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words = words.into_iter();
+    let mut normal: Vec<OsString> = words.by_ref().take(2).collect();
+    if normal.get(1).is_none_or(|command| command != "run") {
+        normal.extend(words);
+        return normal;
+    }
+    while let Some(word) = words.next() {
+        match SINGLE_DASH.iter().find(|(single, _)| word == *single) {
+            Some((_, double)) => {
+                normal.push(OsString::from(*double));
+                normal.extend(words.next());
+            }
+            None => normal.push(word),
+        }
+    }
+    normal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn run(words: &[&str]) -> Result<Config, String> {
+        let words = ["adjunct", "run"].iter().chain(words).map(OsString::from);
+        match Cli::try_parse_from(with_double_dashes(words)).map_err(|e| e.to_string())?.command {
+            Command::Run(args) => args.into_config(),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn single_dash_options_are_in_order() {
+        assert!(SINGLE_DASH.is_sorted());
+    }
+
+    #[test]
+    fn without_options_the_guest_is_apcheck_on_cpu_host_with_256_mebibytes() {
+        let config = run(&[]).expect("all have defaults");
+        assert_eq!(config.kernel, Image::Apcheck);
+        assert_eq!(config.cpu.to_string(), "host");
+        assert_eq!(config.memory.bytes(), 256 << 20);
+        assert_eq!((config.vcpus, config.host, config.device), (1, None, None));
+    }
+
+    #[test]
+    fn qemu_options_with_one_dash_mean_the_same() {
+        let double = run(&["--cpu", "host,ap=on", "--device", "vfio-ap,sysfsdev=/sys/x", "--smp", "2"]);
+        let single = run(&["-cpu", "host,ap=on", "-device", "vfio-ap,sysfsdev=/sys/x", "-smp", "2"]);
+        assert_eq!(format!("{:?}", single.expect("taken")), format!("{:?}", double.expect("taken")));
+    }
+
+    #[test]
+    fn a_value_that_looks_like_an_option_stays_a_value() {
+        let config = run(&["--kernel", "/k", "-append", "-cpu"]).expect("-cpu is the text");
+        assert_eq!(config.append.as_deref(), Some("-cpu"));
+    }
+
+    #[test]
+    fn a_second_vfio_ap_device_is_refused_with_the_reason() {
+        let refused =
+            run(&["--device", "vfio-ap,sysfsdev=/a", "--device", "vfio-ap,sysfsdev=/b"]).expect_err("two");
+        assert!(refused.contains("one vfio-ap device") && refused.contains("/b"), "{refused}");
+    }
+
+    #[test]
+    fn an_initial_ramdisk_without_a_kernel_is_refused() {
+        assert!(run(&["--initrd", "/i"]).expect_err("no kernel").contains("--kernel"));
+    }
+}

@@ -1,0 +1,252 @@
+//! What the user asked for. Pure: making a [`Config`] opens nothing and asks no host.
+
+use crate::option::{OptionError, OptionString};
+use adjunct_cpu_model::CpuSpec;
+use adjunct_hypervisor::MemorySize;
+use std::{path::PathBuf, str::FromStr};
+
+/// A guest as the user wants it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it runs; none: KVM where there is one, else the built-in simulated host.
+    pub host: Option<HostChoice>,
+    /// Its CPU.
+    pub cpu: CpuSpec,
+    /// Its AP device.
+    pub device: Option<VfioApOption>,
+    /// Its memory.
+    pub memory: MemorySize,
+    /// Number of vCPUs, at least 1.
+    pub vcpus: u16,
+    /// What it runs.
+    pub kernel: Image,
+    /// Initial ramdisk for a Linux kernel.
+    pub initrd: Option<PathBuf>,
+    /// Command line for a Linux kernel.
+    pub append: Option<String>,
+    /// Where its console goes.
+    pub console: ConsoleTarget,
+    /// Where events go.
+    pub events: Option<EventTarget>,
+}
+
+/// Which host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostChoice {
+    /// This machine's KVM.
+    Kvm,
+    /// The built-in simulated host, `resources/hosts/three-guests.toml`.
+    Simulated,
+    /// A simulated host from a file.
+    SimulatedFrom(PathBuf),
+}
+
+impl FromStr for HostChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "kvm" => Ok(Self::Kvm),
+            None if text == "sim" => Ok(Self::Simulated),
+            Some(("sim", file)) if !file.is_empty() => Ok(Self::SimulatedFrom(file.into())),
+            _ => Err("write kvm, sim or sim:FILE.toml".into()),
+        }
+    }
+}
+
+/// `--device vfio-ap,sysfsdev=PATH[,id=ID]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VfioApOption {
+    /// The mediated matrix device in sysfs, as typed.
+    pub sysfsdev: PathBuf,
+    /// What events call the device.
+    pub id: Option<String>,
+}
+
+impl VfioApOption {
+    const KEYS: &'static [&'static str] = &["sysfsdev", "id"];
+}
+
+/// Why a `--device` can't be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// Another kind of device.
+    #[error("there is no device {0:?}; adjunct has one: vfio-ap")]
+    NoSuchDevice(String),
+    /// No kind of device.
+    #[error("which device? write vfio-ap,sysfsdev=PATH")]
+    NoDevice,
+    /// Its keys and values.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+}
+
+impl FromStr for VfioApOption {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let mut option = OptionString::parse(text)?;
+        match option.head.as_deref() {
+            Some("vfio-ap") => {}
+            Some(other) => return Err(DeviceError::NoSuchDevice(other.to_owned())),
+            None => return Err(DeviceError::NoDevice),
+        }
+        let sysfsdev = option.take("sysfsdev");
+        let id = option.take("id");
+        option.finish(Self::KEYS)?;
+        let sysfsdev = sysfsdev.filter(|path| !path.is_empty()).ok_or(OptionError::Missing("sysfsdev"))?;
+        if let Some(id) = id.as_deref().filter(|id| id.is_empty()) {
+            let reason = "write a name, or leave it out".into();
+            return Err(OptionError::BadValue { key: "id", value: id.to_owned(), reason }.into());
+        }
+        Ok(Self { sysfsdev: sysfsdev.into(), id })
+    }
+}
+
+/// What a guest runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Image {
+    /// The guest program that comes with adjunct: `resources/guests/apcheck`.
+    Apcheck,
+    /// A file.
+    File(PathBuf),
+}
+
+impl FromStr for Image {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("builtin:") {
+            Some("apcheck") => Ok(Self::Apcheck),
+            Some(other) => Err(format!("there is no built-in guest {other:?}; there is builtin:apcheck")),
+            None if text.is_empty() => Err("write a file name or builtin:apcheck".into()),
+            None => Ok(Self::File(text.into())),
+        }
+    }
+}
+
+/// Where the guest's console goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsoleTarget {
+    /// Standard output; standard input is what the guest reads.
+    Stdio,
+    /// A file, made anew.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
+}
+
+impl FromStr for ConsoleTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "stdio" => Ok(Self::Stdio),
+            None if text == "off" => Ok(Self::Off),
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            _ => Err("write stdio, file:PATH or off".into()),
+        }
+    }
+}
+
+/// Where events go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventTarget {
+    /// A file, made anew.
+    Path(PathBuf),
+    /// A file descriptor that this process inherits.
+    Descriptor(i32),
+}
+
+impl EventTarget {
+    const KEYS: &'static [&'static str] = &["path", "fd"];
+}
+
+impl FromStr for EventTarget {
+    type Err = OptionError;
+
+    fn from_str(text: &str) -> Result<Self, OptionError> {
+        let mut option = OptionString::parse(text)?;
+        if let Some(head) = option.head {
+            return Err(OptionError::NoValue(head));
+        }
+        let (path, fd) = (option.take("path"), option.take("fd"));
+        option.finish(Self::KEYS)?;
+        match (path, fd) {
+            (Some(path), None) if !path.is_empty() => Ok(Self::Path(path.into())),
+            (None, Some(value)) => match value.parse() {
+                Ok(number) if number >= 0 => Ok(Self::Descriptor(number)),
+                _ => {
+                    let reason = "write the number of an open file descriptor".into();
+                    Err(OptionError::BadValue { key: "fd", value, reason })
+                }
+            },
+            (Some(value), Some(_)) => {
+                let reason = "write path= or fd=, not both".into();
+                Err(OptionError::BadValue { key: "path", value, reason })
+            }
+            _ => Err(OptionError::Missing("path")),
+        }
+    }
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_device_is_read_with_its_path_and_id() {
+        let option: VfioApOption = "vfio-ap,id=ap0,sysfsdev=/sys/x".parse().expect("well formed");
+        assert_eq!(option, VfioApOption { sysfsdev: "/sys/x".into(), id: Some("ap0".into()) });
+    }
+
+    #[test]
+    fn a_device_of_another_kind_is_refused_by_name() {
+        // QEMU's documentation writes vfio_ap in one place; QEMU refuses it too.
+        for kind in ["vfio_ap", "vfio-pci", "virtio-net"] {
+            let refused = format!("{kind},sysfsdev=/x").parse::<VfioApOption>().expect_err("not vfio-ap");
+            assert_eq!(refused, DeviceError::NoSuchDevice(kind.into()));
+        }
+    }
+
+    #[test]
+    fn a_device_without_its_path_or_with_unknown_or_doubled_keys_is_refused() {
+        let refusal = |text: &str| text.parse::<VfioApOption>().expect_err(text).to_string();
+        assert_eq!(refusal("vfio-ap"), "sysfsdev= is missing");
+        assert_eq!(refusal("vfio-ap,sysfsdev="), "sysfsdev= is missing");
+        assert_eq!(
+            refusal("vfio-ap,sysfsdev=/x,iommufd=i"),
+            "there is no option \"iommufd\"; known are sysfsdev, id"
+        );
+        assert_eq!(refusal("vfio-ap,sysfsdev=/x,sysfsdev=/y"), "\"sysfsdev\" is given twice");
+        assert_eq!(refusal("sysfsdev=/x"), "which device? write vfio-ap,sysfsdev=PATH");
+    }
+
+    #[test]
+    fn hosts_consoles_images_and_event_targets_are_read_as_documented() {
+        assert_eq!("sim:a:b.toml".parse(), Ok(HostChoice::SimulatedFrom("a:b.toml".into())));
+        assert!("sim:".parse::<HostChoice>().is_err());
+        assert!("KVM".parse::<HostChoice>().is_err());
+        assert_eq!("file:/tmp/x".parse(), Ok(ConsoleTarget::File("/tmp/x".into())));
+        assert!("file:".parse::<ConsoleTarget>().is_err());
+        assert_eq!("builtin:apcheck".parse(), Ok(Image::Apcheck));
+        assert!("builtin:linux".parse::<Image>().expect_err("none").contains("builtin:apcheck"));
+        assert_eq!("fd=3".parse(), Ok(EventTarget::Descriptor(3)));
+        assert!("fd=-1".parse::<EventTarget>().is_err());
+        assert!("path=/a,fd=3".parse::<EventTarget>().is_err());
+        assert!("/a".parse::<EventTarget>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_an_option_parser_panic(text in ".{0,60}") {
+            let _ = text.parse::<VfioApOption>();
+            let _ = text.parse::<EventTarget>();
+            let _ = text.parse::<HostChoice>();
+            let _ = text.parse::<ConsoleTarget>();
+            let _ = text.parse::<Image>();
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The program `adjunct`: a VMM for s390x around one device, vfio-ap.
+//!
+//! ```text
+//! argv --cli--> Config --plan--> Plan --machine--> Machine --run--> Outcome -> exit status
+//!       pure     pure   reads host     one build order    threads
+//! ```
+//!
+//! This crate puts the others together and talks to people; what a guest sees is in `adjunct-devices`, what a host is
+//! in `adjunct-hypervisor`, hosts without a mainframe in `adjunct-simulator`. `docs/architecture.md` has the whole.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod console;
+pub mod cpu;
+pub mod demo;
+pub mod event;
+pub mod exit_status;
+pub mod guest;
+pub mod host;
+pub mod logging;
+pub mod machine;
+pub mod manual;
+pub mod option;
+pub mod outcome;
+pub mod plan;
+pub mod run;

@@ -1,0 +1,43 @@
+//! Messages for people: to stderr or a file, never to stdout, which is the guest's.
+
+use crate::cli::{Logging, Verbosity};
+use std::{fs::OpenOptions, io, path::PathBuf, sync::Mutex};
+use tracing::{Level, Subscriber, subscriber::set_global_default};
+use tracing_subscriber::fmt;
+
+/// A log file that can't be written.
+#[derive(Debug, thiserror::Error)]
+#[error("--log-file {}: it can't be written", path.display())]
+pub struct LogFileError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Starts the log that `wanted` describes, for all threads. A file is appended to, with the time of
+/// each message; stderr gets the messages alone.
+///
+/// # Errors
+/// [`LogFileError`].
+pub fn start(wanted: &Logging) -> Result<(), LogFileError> {
+    let level = match wanted.verbosity {
+        Verbosity::Warn => Level::WARN,
+        Verbosity::Info => Level::INFO,
+        Verbosity::Debug => Level::DEBUG,
+    };
+    let log = fmt().with_max_level(level).with_ansi(false).with_target(false);
+    match &wanted.file {
+        None => install(log.without_time().with_writer(io::stderr).finish()),
+        Some(path) => {
+            let file = OpenOptions::new().create(true).append(true).open(path);
+            let file = file.map_err(|source| LogFileError { path: path.clone(), source })?;
+            install(log.with_writer(Mutex::new(file)).finish());
+        }
+    }
+    Ok(())
+}
+
+/// A process has one log: whoever starts a second keeps the first.
+fn install(log: impl Subscriber + Send + Sync) {
+    let _ = set_global_default(log);
+}

@@ -1,0 +1,73 @@
+//! `adjunct`: see `adjunct --help`.
+#![forbid(unsafe_code)]
+
+use adjunct::{
+    cli::{Cli, Command, with_double_dashes},
+    cpu, demo,
+    exit_status::ExitStatus,
+    guest, logging,
+    machine::chain,
+    manual,
+};
+use clap::{Parser, error::ErrorKind};
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse_from(with_double_dashes(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(answer) => {
+            let asked_for = matches!(answer.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let status = if asked_for { ExitStatus::Success } else { ExitStatus::Usage };
+            return answer.print().map_or(ExitStatus::Output, |()| status).into();
+        }
+    };
+    match cli.command {
+        Command::Run(args) => run(*args),
+        Command::Demo => {
+            demo::show(&mut io::stdout().lock()).unwrap_or_else(|error| complain(&error, error.status()))
+        }
+        Command::Cpu(command) => match cpu::answer(&command) {
+            Ok(text) => print(text.as_bytes()),
+            Err(error) => complain(&error, ExitStatus::Refused),
+        },
+        Command::Completions { shell } => print(&manual::completions(shell)),
+        Command::Man { directory } => match manual::write_pages(&directory) {
+            Ok(()) => ExitStatus::Success,
+            Err(error) => complain(&error, ExitStatus::Output),
+        },
+    }
+    .into()
+}
+
+fn run(args: adjunct::cli::RunArgs) -> ExitStatus {
+    if let Err(error) = logging::start(&args.logging()) {
+        return complain(&error, ExitStatus::Output);
+    }
+    match args.into_config() {
+        Ok(config) => guest::run(&config).unwrap_or_else(|error| complain(&error, error.status())),
+        Err(sentence) => {
+            eprintln!("adjunct: {sentence}");
+            ExitStatus::Usage
+        }
+    }
+}
+
+/// The one place that prints an error: what, and why, on one line.
+fn complain(error: &(dyn Error + 'static), status: ExitStatus) -> ExitStatus {
+    eprintln!("adjunct: {}", chain(error));
+    status
+}
+
+fn print(text: &[u8]) -> ExitStatus {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => ExitStatus::Success,
+        // Whoever reads us has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitStatus::Success,
+        Err(error) => complain(&error, ExitStatus::Output),
+    }
+}

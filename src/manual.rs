@@ -1,0 +1,61 @@
+//! Shell completions and manual pages, from the same definitions as the command line.
+
+use crate::{cli::Cli, exit_status::ExitStatus};
+use clap::CommandFactory;
+use clap_mangen::roff::{Roff, roman};
+use std::{fs, io, path::Path};
+
+/// A completion script for `shell`.
+pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "adjunct", &mut script);
+    script
+}
+
+/// The manual pages by file name: `adjunct.1`, `adjunct-run.1`, …
+///
+/// # Errors
+/// None that a vector would give.
+pub fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let mut pages = Vec::new();
+    collect(&command, "adjunct", &mut pages)?;
+    Ok(pages)
+}
+
+fn collect(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    let page = clap_mangen::Man::new(command.clone().name(name.to_owned())).manual("adjunct");
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    if name == "adjunct" || name == "adjunct-run" {
+        exit_statuses().to_writer(&mut text)?;
+    }
+    pages.push((format!("{name}.1"), text));
+    for sub in command.get_subcommands() {
+        collect(sub, &format!("{name}-{}", sub.get_name()), pages)?;
+    }
+    Ok(())
+}
+
+fn exit_statuses() -> Roff {
+    let mut section = Roff::new();
+    section.control("SH", ["EXIT STATUS"]);
+    for status in ExitStatus::ALL {
+        section.control("TP", []);
+        section.text([roman(status.code().to_string())]);
+        section.text([roman(status.meaning())]);
+    }
+    section
+}
+
+/// Writes the manual pages into `directory`.
+///
+/// # Errors
+/// As writing a file says.
+pub fn write_pages(directory: &Path) -> io::Result<()> {
+    for (name, text) in pages()? {
+        fs::write(directory.join(name), text)?;
+    }
+    Ok(())
+}

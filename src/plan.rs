@@ -1,0 +1,231 @@
+//! From what was asked for to what will be built: reads the host, changes nothing.
+//!
+//! Everything that can be known to go wrong is said here, while it costs nothing.
+
+use crate::{
+    config::{Config, Image, VfioApOption},
+    host::Host,
+};
+use adjunct_ap::{
+    Apqn, Uuid,
+    mdev::{self, OpenError, ParsePathError},
+    why::{self, Diagnosis},
+};
+use adjunct_cpu_model::{Cpu, CpuSpec, Feature, ResolveError, kvm::{ProcessorAttributes, UnknownMachine}};
+use adjunct_devices::ipl;
+use adjunct_hypervisor::{KernelError, MemorySize};
+use std::{fs, io, path::PathBuf};
+
+/// A guest that this host can run, as far as looking can tell. Only [`plan`] makes one.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) cpu: Cpu,
+    pub(crate) cpu_option: String,
+    pub(crate) attributes: ProcessorAttributes,
+    pub(crate) memory: MemorySize,
+    pub(crate) vcpus: u16,
+    pub(crate) device: Option<PlannedDevice>,
+    pub(crate) image: ipl::Image,
+    warnings: Vec<String>,
+}
+
+impl Plan {
+    /// The guest's CPU as `--cpu` took it.
+    pub fn cpu_option(&self) -> &str {
+        &self.cpu_option
+    }
+
+    /// What the user calls the AP device, and the UUID of its mediated device.
+    pub fn device_id(&self) -> Option<(String, String)> {
+        self.device.as_ref().map(|device| (device.id.clone(), device.uuid.to_string()))
+    }
+
+    /// What the user should know although the guest can start, one line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// The AP device that will be opened.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedDevice {
+    pub(crate) uuid: Uuid,
+    pub(crate) path: PathBuf,
+    pub(crate) id: String,
+}
+
+/// Why a guest can't run on this host.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The host did not answer.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The host's CPU can't be made out.
+    #[error("the host's CPU model can't be understood")]
+    HostCpu(#[from] UnknownMachine),
+    /// The CPU can't be had.
+    #[error("--cpu {spec} can't be had")]
+    Cpu {
+        /// As typed.
+        spec: CpuSpec,
+        /// Why not.
+        #[source]
+        source: ResolveError,
+    },
+    /// An AP device for a guest without AP instructions.
+    #[error("--device vfio-ap needs the CPU feature ap, which --cpu {spec} does not have: add ap=on to --cpu")]
+    ApOff {
+        /// As typed.
+        spec: CpuSpec,
+    },
+    /// More vCPUs than the host makes.
+    #[error("--smp {asked}: this host gives a guest at most {most} CPUs")]
+    TooManyCpus {
+        /// As typed.
+        asked: u16,
+        /// The host's limit.
+        most: u16,
+    },
+    /// The path is none of a mediated device.
+    #[error("--device vfio-ap,sysfsdev={}", .path.display())]
+    Path {
+        /// As typed.
+        path: PathBuf,
+        /// What is accepted.
+        #[source]
+        source: ParsePathError,
+    },
+    /// The mediated device can't be had.
+    #[error("--device vfio-ap,sysfsdev={}", .path.display())]
+    Mdev {
+        /// As typed.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: OpenError,
+    },
+    /// Another guest has it.
+    #[error(
+        "--device vfio-ap,sysfsdev={}: mdev {uuid} is open already, a guest uses its queue {queue}; end that guest, \
+         or take another mdev",
+        .path.display()
+    )]
+    InUse {
+        /// As typed.
+        path: PathBuf,
+        /// The mediated device.
+        uuid: Uuid,
+        /// A queue whose `status` in sysfs is `in use`.
+        queue: Apqn,
+    },
+    /// A file can't be read.
+    #[error("{option} {}: the file can't be read", .path.display())]
+    Image {
+        /// The option that names it.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Looks at `host` and says what running `config` on it will take.
+///
+/// # Errors
+/// [`PlanError`]: what can't work, in the user's words, with the option or file to change.
+pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
+    let most = host.hypervisor.limits()?.vcpus;
+    if config.vcpus > most {
+        return Err(PlanError::TooManyCpus { asked: config.vcpus, most });
+    }
+    let host_cpu = host.hypervisor.machine()?.decode(&host.hypervisor.capabilities()?)?;
+    let resolved = config
+        .cpu
+        .resolve(&host_cpu)
+        .map_err(|source| PlanError::Cpu { spec: config.cpu.clone(), source })?;
+    let mut warnings: Vec<String> =
+        resolved.warnings.iter().map(|w| format!("--cpu {}: {w} {}", config.cpu, w.hint())).collect();
+    let device = match &config.device {
+        Some(option) => {
+            if !resolved.cpu.has(Feature::Ap) {
+                return Err(PlanError::ApOff { spec: config.cpu.clone() });
+            }
+            warnings.extend(facility_warnings(&resolved.cpu));
+            let (device, diagnosis) = device(option, host)?;
+            warnings.extend(withheld(&diagnosis));
+            Some(device)
+        }
+        None => None,
+    };
+    Ok(Plan {
+        cpu: resolved.cpu,
+        cpu_option: config.cpu.to_string(),
+        attributes: ProcessorAttributes::encode(&resolved.cpu),
+        memory: config.memory,
+        vcpus: config.vcpus,
+        device,
+        image: image(config)?,
+        warnings,
+    })
+}
+
+/// What a guest with an AP device misses without a facility (`drivers/s390/crypto/ap_bus.c`, 7.2).
+fn facility_warnings(cpu: &Cpu) -> impl Iterator<Item = String> {
+    let losses = [
+        (Feature::Apft, "a Linux guest recognises no AP queue at all without facility 15"),
+        (Feature::Apqci, "a guest sees no domain above 15 without facility 12"),
+    ];
+    losses
+        .into_iter()
+        .filter(|(feature, _)| !cpu.has(*feature))
+        .map(|(feature, loss)| format!("--cpu has {feature}=off: {loss}; add {feature}=on"))
+}
+
+/// Finds the mediated device and looks at what a guest would get of it.
+fn device(option: &VfioApOption, host: &Host) -> Result<(PlannedDevice, Diagnosis), PlanError> {
+    let path = option.sysfsdev.clone();
+    let uuid = mdev::parse_path(&path.to_string_lossy())
+        .map_err(|source| PlanError::Path { path: path.clone(), source })?;
+    let diagnosis = why::diagnose(&*host.sysfs, uuid)
+        .map_err(|source| PlanError::Mdev { path: path.clone(), source })?;
+    if let Some(queue) = diagnosis.in_use {
+        return Err(PlanError::InUse { path, uuid, queue });
+    }
+    let id = option.id.clone().unwrap_or_else(|| uuid.to_string());
+    Ok((PlannedDevice { uuid, path, id }, diagnosis))
+}
+
+/// What the guest will not get although it is assigned, and what to change; one line for each reason.
+fn withheld(diagnosis: &Diagnosis) -> Vec<String> {
+    let uuid = diagnosis.uuid;
+    let mut lines = Vec::new();
+    if !diagnosis.assigned.has_queues() {
+        lines.push(format!(
+            "mdev {uuid} brings no queue: write an adapter to assign_adapter and a domain to assign_domain in \
+             /sys/devices/vfio_ap/matrix/{uuid}"
+        ));
+    }
+    for (reason, apqns) in diagnosis.reasons() {
+        let names: Vec<_> = apqns.iter().map(ToString::to_string).collect();
+        lines.push(format!("the guest will not get {}: {reason}", names.join(" ")));
+    }
+    lines
+}
+
+/// The guest program that comes with adjunct.
+const APCHECK: &[u8] = include_bytes!("../resources/guests/apcheck/apcheck.elf");
+
+fn image(config: &Config) -> Result<ipl::Image, PlanError> {
+    let kernel = match &config.kernel {
+        Image::Apcheck => APCHECK.to_vec(),
+        Image::File(path) => read("--kernel", path)?,
+    };
+    let initrd = config.initrd.as_ref().map(|path| read("--initrd", path)).transpose()?;
+    Ok(ipl::Image { kernel, initrd, command_line: config.append.clone() })
+}
+
+fn read(option: &'static str, path: &PathBuf) -> Result<Vec<u8>, PlanError> {
+    fs::read(path).map_err(|source| PlanError::Image { option, path: path.clone(), source })
+}

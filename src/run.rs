@@ -1,0 +1,363 @@
+//! Running a machine: one thread for each vCPU, one event loop that owns everything else.
+//!
+//! A vCPU belongs to whoever runs it. The loop hands it to its thread; the thread hands it back with
+//! the reason when something concerns more than this vCPU. So resets, SIGP orders and the end are
+//! plain code here, with the vCPUs they touch in hand and none of those in KVM_RUN. Only the loop
+//! ends the guest, and every path out of a thread reports.
+
+mod seats;
+mod vcpu;
+
+pub use vcpu::Broken;
+
+use crate::{
+    event::{Event, Events},
+    machine::{Machine, Rest, chain},
+    outcome::Outcome,
+};
+use adjunct_ap::Sysfs;
+use adjunct_devices::{
+    intercept::Sigp,
+    ipl::{self, ResetKind, ResetStep},
+    vfio_ap::ApBus,
+};
+use adjunct_hypervisor::{CpuReset, EventFd, KernelError, Local, Psw, RunState};
+use event_manager::{EventManager, EventOps, EventSet, MutEventSubscriber, SubscriberOps};
+use seats::{Report, Seats};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::{
+    io::{self, BufRead},
+    os::fd::AsRawFd,
+    sync::{Arc, Mutex, PoisonError},
+};
+use vcpu::{Shared, Why};
+
+/// What the loop watches besides the guest.
+#[derive(Debug)]
+pub struct Watch {
+    /// Whether standard input is the guest's console.
+    pub input: bool,
+    /// Whether SIGINT and SIGTERM end this guest.
+    pub signals: bool,
+}
+
+/// Runs `machine` until its guest ends; everything it held is given back.
+///
+/// # Errors
+/// When the loop itself can't be set up; how the guest ended is no error.
+pub fn run(
+    machine: Machine,
+    sysfs: &(dyn Sysfs + Send + Sync),
+    events: &Events,
+    watch: &Watch,
+) -> io::Result<Outcome> {
+    let mut manager = EventManager::new().map_err(io::Error::other)?;
+    let event_loop = Loop::new(machine, sysfs, events, watch)?;
+    let id = manager.add_subscriber(event_loop);
+    loop {
+        let event_loop = manager.subscriber_mut(id).map_err(io::Error::other)?;
+        if let Some(outcome) = event_loop.outcome.take() {
+            return Ok(outcome);
+        }
+        match manager.run() {
+            Ok(_) => {}
+            Err(event_manager::Error::Epoll(e)) if e.errno() == EINTR => {}
+            Err(error) => return Err(io::Error::other(error)),
+        }
+    }
+}
+
+/// `include/uapi/asm-generic/errno-base.h`.
+const EINTR: i32 = 4;
+
+/// The CPU that an IPL starts.
+const IPL_CPU: u16 = 0;
+
+/// A reset as events name it.
+fn name_of(kind: ResetKind) -> &'static str {
+    match kind {
+        ResetKind::External => "external",
+        ResetKind::ReIpl => "re-ipl",
+        ResetKind::ModifiedClear => "modified-clear",
+        ResetKind::LoadNormal => "load-normal",
+    }
+}
+
+/// What the loop's descriptors mean.
+mod token {
+    pub(super) const REPORT: u32 = 0;
+    pub(super) const AP_RELEASE: u32 = 1;
+    pub(super) const AP_CONFIG: u32 = 2;
+    pub(super) const INTERRUPT: u32 = 3;
+    pub(super) const TERMINATE: u32 = 4;
+    pub(super) const INPUT: u32 = 5;
+}
+
+struct Loop<'a> {
+    // Fields drop in this order: threads give their vCPUs back and end before anything goes away
+    // under them, and a device goes before the VM it is in.
+    seats: Seats,
+    ap: ApBus,
+    shared: Arc<Shared>,
+    rest: Rest,
+    sysfs: &'a (dyn Sysfs + Send + Sync),
+    events: &'a Events,
+    signals: Option<Signals>,
+    input: bool,
+    ipl_psw: Psw,
+    outcome: Option<Outcome>,
+}
+
+/// The ends of two pipes that signal handlers write to.
+struct Signals {
+    interrupt: io::PipeReader,
+    terminate: io::PipeReader,
+}
+
+impl Signals {
+    fn watch() -> io::Result<Self> {
+        let pipe = |signal| {
+            let (reader, writer) = io::pipe()?;
+            signal_hook::low_level::pipe::register(signal, writer)?;
+            io::Result::Ok(reader)
+        };
+        Ok(Self { interrupt: pipe(SIGINT)?, terminate: pipe(SIGTERM)? })
+    }
+}
+
+impl<'a> Loop<'a> {
+    fn new(
+        machine: Machine,
+        sysfs: &'a (dyn Sysfs + Send + Sync),
+        events: &'a Events,
+        watch: &Watch,
+    ) -> io::Result<Self> {
+        let Machine { ap, vcpus, vm, sclp, rest } = machine;
+        let shared = Arc::new(Shared { vm, memory: rest.memory.clone(), sclp: Mutex::new(sclp) });
+        let signals = watch.signals.then(Signals::watch).transpose()?;
+        let mut seats = Seats::new(vcpus, &shared)?;
+        seats.run(IPL_CPU);
+        Ok(Self { seats, ap, shared, rest, sysfs, events, signals, input: watch.input, ipl_psw: Psw::default(), outcome: None })
+    }
+
+    /// Serves what the threads have reported.
+    fn serve_reports(&mut self) {
+        while self.outcome.is_none() {
+            let Some(report) = self.seats.next_report() else { break };
+            if let Err(refused) = self.serve(report) {
+                self.outcome = Some(Outcome::Refused(refused));
+            }
+        }
+    }
+
+    fn serve(&mut self, Report { cpu, why }: Report) -> Result<(), KernelError> {
+        match why {
+            Why::Kicked => self.seats.run(cpu),
+            Why::Reset(kind) => self.reset(cpu, kind)?,
+            Why::Sigp(order) => self.sigp(cpu, order)?,
+            Why::Stopped => {
+                self.seats.vcpu(cpu, |vcpu| vcpu.set_run_state(RunState::Stopped))?;
+                self.seats.stop(cpu);
+            }
+            Why::DisabledWait(psw) => self.seats.wait(cpu, psw),
+            Why::Broken(how) => self.outcome = Some(Outcome::Broken { cpu, how }),
+            Why::Refused(refused) => return Err(refused),
+        }
+        if self.outcome.is_none() && self.seats.all_at_rest() {
+            self.outcome = Some(self.seats.first_wait().map_or(Outcome::Stopped, Outcome::DisabledWait));
+        }
+        Ok(())
+    }
+
+    /// Resets the guest as the CPU `caller` asked for, and lets it go on.
+    fn reset(&mut self, caller: u16, kind: ResetKind) -> Result<(), KernelError> {
+        self.seats.gather_all();
+        for step in kind.steps() {
+            self.reset_step(*step, caller)?;
+        }
+        self.events.send(&Event::GuestReset { kind: name_of(kind) });
+        Ok(())
+    }
+
+    fn reset_step(&mut self, step: ResetStep, caller: u16) -> Result<(), KernelError> {
+        match step {
+            ResetStep::SclpEvents => {
+                self.shared.sclp.lock().unwrap_or_else(PoisonError::into_inner).reset();
+                Ok(())
+            }
+            ResetStep::FloatingInterruptions => self.shared.vm.clear_interruptions(),
+            ResetStep::ApQueues => {
+                if let Err(warning) = self.ap.reset() {
+                    tracing::warn!("{}", chain(&warning));
+                }
+                Ok(())
+            }
+            ResetStep::ClearAllCpus => self.seats.reset_cpus(CpuReset::Clear, |_| true),
+            ResetStep::NormalOtherCpus => self.seats.reset_cpus(CpuReset::Normal, |cpu| cpu != caller),
+            ResetStep::InitialThisCpu => self.seats.reset_cpus(CpuReset::Initial, |cpu| cpu == caller),
+            ResetStep::KeyWrapping => self.rest.renew_wrapping_keys(&*self.shared.vm),
+            ResetStep::LoadImage => {
+                // It fitted into this memory before.
+                self.ipl_psw = self.rest.load().unwrap_or_default();
+                Ok(())
+            }
+            ResetStep::StartIplCpu => self.start(IPL_CPU, self.ipl_psw),
+            ResetStep::LoadNormalThisCpu => {
+                self.start(caller, ipl::load_normal_psw(&self.shared.memory))
+            }
+        }
+    }
+
+    /// Lets a CPU that is stopped begin at `psw`.
+    fn start(&mut self, cpu: u16, psw: Psw) -> Result<(), KernelError> {
+        self.seats.vcpu(cpu, |vcpu| {
+            vcpu.state_mut().psw = psw;
+            vcpu.set_run_state(RunState::Operating)
+        })?;
+        self.seats.run(cpu);
+        Ok(())
+    }
+
+    /// Carries out an order of the CPU `from` that the host leaves to us, and answers it
+    /// (`target/s390x/sigp.c` in QEMU).
+    fn sigp(&mut self, from: u16, order: Sigp) -> Result<(), KernelError> {
+        let (cc, status) = if self.seats.exists(order.cpu_address) {
+            self.order(order.order, order.cpu_address)?
+        } else {
+            (sigp::NOT_OPERATIONAL, None)
+        };
+        self.seats.vcpu(from, |vcpu| {
+            let state = vcpu.state_mut();
+            state.psw.set_condition_code(cc);
+            if let Some(status) = status {
+                let register = &mut state.gprs[usize::from(order.status_register)];
+                *register = *register & !0xffff_ffff | status;
+            }
+            Ok(())
+        })?;
+        if !self.seats.is_stopped(from) {
+            self.seats.run(from);
+        }
+        Ok(())
+    }
+
+    /// One order to the CPU `to`: condition code and status.
+    fn order(&mut self, order: u8, to: u16) -> Result<(u8, Option<u64>), KernelError> {
+        const ACCEPTED: (u8, Option<u64>) = (sigp::ACCEPTED, None);
+        match order {
+            sigp::START | sigp::RESTART => {
+                self.seats.gather(to);
+                self.seats.vcpu(to, |vcpu| {
+                    if order == sigp::RESTART {
+                        vcpu.inject(Local::Restart)?;
+                    }
+                    vcpu.set_run_state(RunState::Operating)
+                })?;
+                self.seats.run(to);
+                Ok(ACCEPTED)
+            }
+            sigp::INITIAL_CPU_RESET | sigp::CPU_RESET => {
+                let kind = if order == sigp::CPU_RESET { CpuReset::Normal } else { CpuReset::Initial };
+                self.seats.gather(to);
+                self.seats.vcpu(to, |vcpu| {
+                    vcpu.reset(kind)?;
+                    vcpu.set_run_state(RunState::Stopped)
+                })?;
+                self.seats.stop(to);
+                Ok(ACCEPTED)
+            }
+            sigp::SET_ARCHITECTURE => Ok((sigp::STATUS_STORED, Some(sigp::INVALID_PARAMETER))),
+            _ => Ok((sigp::STATUS_STORED, Some(sigp::INVALID_ORDER))),
+        }
+    }
+
+    fn ap_configuration_changed(&self) {
+        let Some(ap) = self.ap.device() else { return };
+        // A counter: however many changes there were, the guest's queues are what they are now.
+        ap.config_changes().map(EventFd::read);
+        let apqns = self.rest.apqns(self.sysfs);
+        self.events.send(&Event::ApConfigChanged { id: ap.id(), apqns: &apqns });
+    }
+
+    /// Gives the AP device back to the host that asks for it.
+    fn release_ap(&mut self, ops: &mut EventOps) {
+        let Some(ap) = self.ap.remove() else { return };
+        for event in [ap.release_requests(), ap.config_changes()].into_iter().flatten() {
+            if let Err(error) = ops.remove(event_manager::Events::empty(event)) {
+                tracing::debug!(%error, "not watched");
+            }
+        }
+        tracing::warn!("the host wants vfio-ap device {} back: the guest loses its AP queues", ap.id());
+        self.events.send(&Event::ApReleaseRequested { id: ap.id() });
+        for refused in ap.detach() {
+            tracing::warn!("{}", chain(&refused));
+        }
+    }
+
+    /// Passes on what was typed; what the guest has no room for is dropped, as a terminal does.
+    fn read_input(&self, ops: &mut EventOps) {
+        let mut input = io::stdin().lock();
+        let typed = input.fill_buf().map(<[u8]>::to_vec).unwrap_or_default();
+        input.consume(typed.len());
+        if typed.is_empty() {
+            let end = event_manager::Events::with_data(&io::stdin(), token::INPUT, EventSet::IN);
+            let _ = ops.remove(end);
+            return;
+        }
+        let mut sclp = self.shared.sclp.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = sclp.push_input(&typed);
+        if let Some(signal) = taken.signal {
+            if let Err(refused) = self.shared.vm.inject(signal.into()) {
+                tracing::warn!(%refused, "console input is lost");
+            }
+        }
+    }
+}
+
+/// SIGNAL PROCESSOR: orders and answers (`arch/s390/include/asm/sigp.h`).
+mod sigp {
+    pub(super) const START: u8 = 0x04;
+    pub(super) const RESTART: u8 = 0x06;
+    pub(super) const INITIAL_CPU_RESET: u8 = 0x0b;
+    pub(super) const CPU_RESET: u8 = 0x0c;
+    pub(super) const SET_ARCHITECTURE: u8 = 0x12;
+    pub(super) const ACCEPTED: u8 = 0;
+    pub(super) const STATUS_STORED: u8 = 1;
+    pub(super) const NOT_OPERATIONAL: u8 = 3;
+    pub(super) const INVALID_PARAMETER: u64 = 0x100;
+    pub(super) const INVALID_ORDER: u64 = 0x002;
+}
+
+impl MutEventSubscriber for Loop<'_> {
+    fn init(&mut self, ops: &mut EventOps) {
+        let mut add = |fd: &dyn AsRawFd, what: u32| {
+            let watched = event_manager::Events::with_data_raw(fd.as_raw_fd(), what, EventSet::IN);
+            ops.add(watched).map_err(|error| tracing::debug!(what, %error, "not watched")).is_ok()
+        };
+        add(self.seats.ready(), token::REPORT);
+        if let Some(ap) = self.ap.device() {
+            ap.release_requests().map(|event| add(event, token::AP_RELEASE));
+            ap.config_changes().map(|event| add(event, token::AP_CONFIG));
+        }
+        if let Some(signals) = &self.signals {
+            add(&signals.interrupt, token::INTERRUPT);
+            add(&signals.terminate, token::TERMINATE);
+        }
+        if self.input {
+            // epoll does not take regular files or /dev/null: such input never comes.
+            add(&io::stdin(), token::INPUT);
+        }
+    }
+
+    fn process(&mut self, event: event_manager::Events, ops: &mut EventOps) {
+        match event.data() {
+            token::REPORT => self.serve_reports(),
+            token::AP_CONFIG => self.ap_configuration_changed(),
+            token::AP_RELEASE => self.release_ap(ops),
+            token::INTERRUPT => self.outcome = Some(Outcome::Signal(SIGINT)),
+            token::TERMINATE => self.outcome = Some(Outcome::Signal(SIGTERM)),
+            token::INPUT => self.read_input(ops),
+            _ => {}
+        }
+    }
+}

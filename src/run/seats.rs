@@ -1,0 +1,245 @@
+//! Where each vCPU is: running in its thread, or here with the event loop.
+
+use super::vcpu::{self, Shared, Why};
+use adjunct_hypervisor::{CpuReset, EventFd, Kick, KernelError, Psw, RunState, Vcpu};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, Sender},
+    },
+    thread::{self, JoinHandle},
+};
+
+/// A vCPU that came back, and why.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) cpu: u16,
+    pub(super) why: Why,
+}
+
+/// What a thread sends: its vCPU with the reason, or nothing if the thread itself broke.
+type Returned = (u16, Option<(Box<dyn Vcpu>, Why)>);
+
+/// What a CPU does, as far as the loop knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    Running,
+    /// Back from its thread; its report is not served yet.
+    Back,
+    Stopped,
+    Waiting(Psw),
+}
+
+#[derive(Debug)]
+struct Seat {
+    vcpu: Option<Box<dyn Vcpu>>,
+    doing: Doing,
+    kicker: Arc<dyn Kick>,
+    to_thread: Option<Sender<Box<dyn Vcpu>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// All vCPUs of a guest, by CPU address.
+#[derive(Debug)]
+pub(super) struct Seats {
+    seats: Vec<Seat>,
+    returned: Receiver<Returned>,
+    ready: Arc<EventFd>,
+    unserved: VecDeque<Report>,
+}
+
+impl Seats {
+    /// Starts a thread for each vCPU; all vCPUs are here and stopped.
+    pub(super) fn new(vcpus: Vec<Box<dyn Vcpu>>, shared: &Arc<Shared>) -> io::Result<Self> {
+        let (to_loop, returned) = mpsc::channel();
+        let ready = Arc::new(EventFd::new(EFD_CLOEXEC | EFD_NONBLOCK)?);
+        let mut all = Self { seats: Vec::new(), returned, ready, unserved: VecDeque::new() };
+        for vcpu in vcpus {
+            let (to_thread, from_loop) = mpsc::channel();
+            let desk = Desk { to_loop: to_loop.clone(), ready: all.ready.clone(), cpu: vcpu.id() };
+            let shared = shared.clone();
+            let thread = thread::Builder::new()
+                .name(format!("vcpu{}", vcpu.id()))
+                .spawn(move || desk.work(&from_loop, &shared))?;
+            all.seats.push(Seat {
+                kicker: vcpu.kicker(),
+                vcpu: Some(vcpu),
+                doing: Doing::Stopped,
+                to_thread: Some(to_thread),
+                thread: Some(thread),
+            });
+        }
+        Ok(all)
+    }
+
+    /// Readable when a vCPU may have come back.
+    pub(super) fn ready(&self) -> &EventFd {
+        &self.ready
+    }
+
+    /// Whether there is a CPU with this address.
+    pub(super) fn exists(&self, cpu: u16) -> bool {
+        usize::from(cpu) < self.seats.len()
+    }
+
+    /// The next report, if one is there.
+    pub(super) fn next_report(&mut self) -> Option<Report> {
+        // Before looking: what comes after this makes the descriptor readable again.
+        let _ = self.ready.read();
+        while let Ok(returned) = self.returned.try_recv() {
+            self.note(returned);
+        }
+        self.unserved.pop_front()
+    }
+
+    fn note(&mut self, (cpu, back): Returned) {
+        let seat = &mut self.seats[usize::from(cpu)];
+        seat.doing = Doing::Back;
+        let why = match back {
+            Some((vcpu, why)) => {
+                seat.vcpu = Some(vcpu);
+                why
+            }
+            None => Why::Broken(vcpu::Broken::Unserved("a fault of adjunct's own".into(), Psw::default())),
+        };
+        self.unserved.push_back(Report { cpu, why });
+    }
+
+    /// Waits until the vCPU `cpu` is here. Its report, if it is only that it was kicked, is dropped.
+    pub(super) fn gather(&mut self, cpu: u16) {
+        let seat = &self.seats[usize::from(cpu)];
+        if seat.doing == Doing::Running {
+            seat.kicker.kick();
+        }
+        while self.seats[usize::from(cpu)].doing == Doing::Running {
+            // Every path out of a thread reports, so this ends.
+            let Ok(returned) = self.returned.recv() else { return };
+            self.note(returned);
+        }
+        self.unserved.retain(|report| report.cpu != cpu || !matches!(report.why, Why::Kicked));
+    }
+
+    /// Waits until every vCPU is here, and forgets what they wanted: a reset ends all that.
+    pub(super) fn gather_all(&mut self) {
+        for cpu in 0..self.seats.len() {
+            self.gather(u16::try_from(cpu).unwrap_or(u16::MAX));
+        }
+        self.unserved.clear();
+        self.seats.iter_mut().for_each(|seat| seat.doing = Doing::Stopped);
+    }
+
+    /// Does something with a vCPU that is here; one whose thread broke is passed over.
+    pub(super) fn vcpu(
+        &mut self,
+        cpu: u16,
+        act: impl FnOnce(&mut dyn Vcpu) -> Result<(), KernelError>,
+    ) -> Result<(), KernelError> {
+        self.seats[usize::from(cpu)].vcpu.as_mut().map_or(Ok(()), |vcpu| act(vcpu.as_mut()))
+    }
+
+    /// Resets the CPUs that `which` picks; they are stopped afterwards.
+    pub(super) fn reset_cpus(&mut self, kind: CpuReset, which: impl Fn(u16) -> bool) -> Result<(), KernelError> {
+        for seat in &mut self.seats {
+            let Some(vcpu) = seat.vcpu.as_mut().filter(|vcpu| which(vcpu.id())) else { continue };
+            vcpu.reset(kind)?;
+            vcpu.set_run_state(RunState::Stopped)?;
+            seat.doing = Doing::Stopped;
+        }
+        Ok(())
+    }
+
+    /// Hands a vCPU that is here to its thread, unless it still wants something: it goes on when
+    /// that is served.
+    pub(super) fn run(&mut self, cpu: u16) {
+        if self.unserved.iter().any(|report| report.cpu == cpu) {
+            return;
+        }
+        let seat = &mut self.seats[usize::from(cpu)];
+        if let (Some(vcpu), Some(to_thread)) = (seat.vcpu.take(), &seat.to_thread) {
+            seat.doing = Doing::Running;
+            // A thread that broke has said so, and that report ends the guest.
+            let _ = to_thread.send(vcpu);
+        }
+    }
+
+    /// Notes that the CPU is stopped; it wants nothing more.
+    pub(super) fn stop(&mut self, cpu: u16) {
+        self.unserved.retain(|report| report.cpu != cpu);
+        self.seats[usize::from(cpu)].doing = Doing::Stopped;
+    }
+
+    /// Notes that the CPU waits for nothing.
+    pub(super) fn wait(&mut self, cpu: u16, psw: Psw) {
+        self.seats[usize::from(cpu)].doing = Doing::Waiting(psw);
+    }
+
+    /// Whether the CPU is stopped.
+    pub(super) fn is_stopped(&self, cpu: u16) -> bool {
+        self.seats[usize::from(cpu)].doing == Doing::Stopped
+    }
+
+    /// Whether no CPU will ever do anything again.
+    pub(super) fn all_at_rest(&self) -> bool {
+        self.unserved.is_empty()
+            && self.seats.iter().all(|seat| matches!(seat.doing, Doing::Stopped | Doing::Waiting(_)))
+    }
+
+    /// The PSW of the first CPU that waits for nothing.
+    pub(super) fn first_wait(&self) -> Option<Psw> {
+        self.seats.iter().find_map(|seat| match seat.doing {
+            Doing::Waiting(psw) => Some(psw),
+            _ => None,
+        })
+    }
+}
+
+/// Every vCPU comes back, every thread ends.
+impl Drop for Seats {
+    fn drop(&mut self) {
+        self.gather_all();
+        for seat in &mut self.seats {
+            seat.to_thread = None;
+            if let Some(thread) = seat.thread.take() {
+                // A panic has been printed by the thread, and reported by its desk.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+/// `EFD_CLOEXEC` and `EFD_NONBLOCK` (`include/uapi/linux/eventfd.h`: O_CLOEXEC, O_NONBLOCK).
+const EFD_CLOEXEC: i32 = 0o2_000_000;
+const EFD_NONBLOCK: i32 = 0o4000;
+
+/// A thread's side.
+struct Desk {
+    to_loop: Sender<Returned>,
+    ready: Arc<EventFd>,
+    cpu: u16,
+}
+
+impl Desk {
+    fn work(self, from_loop: &Receiver<Box<dyn Vcpu>>, shared: &Shared) {
+        while let Ok(mut vcpu) = from_loop.recv() {
+            let why = vcpu::run(vcpu.as_mut(), shared);
+            self.report(Some((vcpu, why)));
+        }
+    }
+
+    fn report(&self, back: Option<(Box<dyn Vcpu>, Why)>) {
+        // Nobody listens only when the loop has ended, which it does after its threads.
+        let _ = self.to_loop.send((self.cpu, back));
+        let _ = self.ready.write(1);
+    }
+}
+
+/// A thread that panics says so, or the loop would wait for its vCPU for ever.
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.report(None);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What one run does to a host, act by act, and what is left when any of them is refused.
+
+use crate::{command::MDEV, golden::assert_golden};
+use adjunct::{
+    config::{Config, ConsoleTarget, Image},
+    console::Kept,
+    event::Events,
+    exit_status::ExitStatus,
+    host::{Host, builtin},
+    machine::{BuildError, chain},
+    outcome::Outcome,
+    plan::plan,
+    run::{self, Watch},
+};
+use adjunct_hypervisor::MemorySize;
+use adjunct_simulator::{Acts, SimHost};
+
+/// `include/uapi/asm-generic/errno-base.h`: an errno that no act of a run has a meaning for.
+const ENXIO: i32 = 6;
+
+fn config() -> Config {
+    Config {
+        host: None,
+        cpu: "host".parse().expect("a model"),
+        device: Some(format!("vfio-ap,sysfsdev={}", MDEV[0]).parse().expect("well formed")),
+        memory: MemorySize::MEBIBYTE,
+        vcpus: 2,
+        kernel: Image::Apcheck,
+        initrd: None,
+        append: None,
+        console: ConsoleTarget::Off,
+        events: None,
+    }
+}
+
+/// Starting the host is not what is looked at: acts are counted from here.
+fn host() -> (SimHost, usize) {
+    let host = builtin().expect("the built-in host is right");
+    let before = host.acts().len();
+    (host, before)
+}
+
+fn acts_since(acts: &Acts, before: usize) -> String {
+    acts.text().lines().skip(before).map(|act| format!("{act}\n")).collect()
+}
+
+/// One whole run on `simulated`: how it ended, or why it did not begin.
+fn run_once(simulated: &SimHost) -> Result<Outcome, BuildError> {
+    let host = Host::simulated(simulated);
+    let plan = plan(&config(), &host).expect("fits");
+    let machine = plan.build(&*host.hypervisor, Kept::default().consoles())?;
+    let watch = Watch { input: false, signals: false };
+    Ok(run::run(machine, &*host.sysfs, &Events::default(), &watch).expect("a loop can be set up"))
+}
+
+#[test]
+fn planning_does_nothing_to_the_host() {
+    let (simulated, before) = host();
+    plan(&config(), &Host::simulated(&simulated)).expect("fits");
+    assert_eq!(acts_since(&simulated.acts(), before), "");
+}
+
+#[test]
+fn the_acts_of_a_run_are_these_in_this_order_and_all_is_given_back() {
+    let (simulated, before) = host();
+    let outcome = run_once(&simulated).expect("nothing is refused");
+    assert_eq!(outcome.status(), ExitStatus::Success, "{outcome}");
+    assert_golden("acts-of-a-run.txt", &acts_since(&simulated.acts(), before));
+    assert_eq!(simulated.acts().held(), Vec::<String>::new());
+}
+
+/// Acts that may fail and the guest runs all the same, as under QEMU: interrupts of the AP device that
+/// an older kernel lacks, its reset, and giving things back.
+fn is_survived(act: &str) -> bool {
+    act.starts_with("VFIO_DEVICE_SET_IRQS") || act.starts_with("VFIO_DEVICE_RESET")
+}
+
+#[test]
+fn whichever_act_is_refused_it_is_named_and_nothing_is_held_afterwards() {
+    let (simulated, before) = host();
+    run_once(&simulated).expect("nothing is refused");
+    let acts: Vec<String> = acts_since(&simulated.acts(), before).lines().map(str::to_owned).collect();
+    let mut refused = 0;
+    for (n, act) in acts.iter().enumerate() {
+        let (simulated, before) = host();
+        simulated.acts().refuse(before + n, ENXIO);
+        let ended = run_once(&simulated);
+        assert_eq!(simulated.acts().held(), Vec::<String>::new(), "{act} was refused");
+        let said = match ended {
+            Err(error) => chain(&error),
+            Ok(outcome @ Outcome::Refused(_)) => outcome.to_string(),
+            Ok(outcome) => {
+                assert!(is_survived(act), "{act} was refused, yet: {outcome}");
+                continue;
+            }
+        };
+        refused += 1;
+        let request = act.split(' ').next().expect("a request");
+        assert!(said.contains(request), "{act} was refused, but what is said is: {said}");
+        assert!(!is_survived(act), "{act} is survived under QEMU; here: {said}");
+    }
+    assert!(refused >= 8, "the sweep refused only {refused} of {} acts", acts.len());
+}

@@ -1,0 +1,61 @@
+//! adjunct as its users run it.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+/// The mediated devices of the built-in host.
+pub const MDEV: [&str; 3] = [
+    "/sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000001",
+    "/sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000002",
+    "/sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000003",
+];
+
+/// What a run left behind.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit status.
+    pub status: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().expect("not ended by a signal"),
+            stdout: String::from_utf8(output.stdout).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+}
+
+/// The command `adjunct`, in the folder of the README, without standard input.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adjunct"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    command
+}
+
+/// Runs adjunct with these words.
+pub fn adjunct(words: &[&str]) -> Ran {
+    command().args(words).output().expect("adjunct starts").into()
+}
+
+/// Runs adjunct with these words on the simulated host that `toml` describes.
+pub fn adjunct_on(toml: &str, words: &[&str]) -> Ran {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = host_file(dir.path(), toml);
+    let host = format!("sim:{}", file.display());
+    adjunct(&[&["run", "--host", &host], words].concat())
+}
+
+/// Writes a host file.
+pub fn host_file(dir: &std::path::Path, toml: &str) -> PathBuf {
+    let file = dir.join("host.toml");
+    std::fs::write(&file, toml).expect("writable");
+    file
+}

@@ -1,0 +1,116 @@
+//! What the documents say is what the program does.
+
+use crate::{
+    command::{adjunct, command},
+    golden::{assert_golden, assert_matches_file},
+};
+use adjunct::exit_status::ExitStatus;
+use std::{fs, path::PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The commands of a document: lines in its fences that begin with `$ `.
+fn commands(document: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(document)).expect("readable");
+    let lines = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+    lines.filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let mut ran = 0;
+    for line in commands("README.md") {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let words = match words.as_slice() {
+            // What these two build and run is what this test is part of.
+            ["cargo", "test", "--workspace"] | ["cargo", "install", "--path", "."] => continue,
+            ["cargo", "run", "--release", "--", words @ ..] | ["adjunct", words @ ..] => words,
+            _ => panic!("{line}: the test does not know how to run this"),
+        };
+        let output = command().args(words).output().expect("adjunct starts");
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(!output.stdout.is_empty(), "{line} says nothing");
+        ran += 1;
+    }
+    assert!(ran >= 10, "the README has commands");
+}
+
+#[test]
+fn ci_runs_the_test_command_of_the_readme() {
+    let tests: Vec<_> = commands("README.md").into_iter().filter(|c| c.starts_with("cargo test")).collect();
+    let [command] = tests.as_slice() else { panic!("one test command, not {tests:?}") };
+    let ci = fs::read_to_string(root().join(".ci/run")).expect("readable");
+    assert!(ci.lines().any(|line| line.trim_end().trim_end_matches(" </dev/null") == command), "{command}");
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    let mut documents = vec![PathBuf::from("README.md"), "CONTRIBUTING.md".into()];
+    for entry in fs::read_dir(root().join("docs")).expect("readable") {
+        let name = entry.expect("readable").file_name();
+        documents.push(PathBuf::from("docs").join(name));
+    }
+    for document in documents.iter().filter(|d| d.extension().is_some_and(|e| e == "md")) {
+        let text = fs::read_to_string(root().join(document)).expect("readable");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = target.split('#').next().expect("the part before");
+            if target.is_empty() || target.starts_with("http") {
+                continue;
+            }
+            let path = root().join(document).parent().expect("a folder").join(target);
+            assert!(path.exists(), "{}: {target}", document.display());
+        }
+    }
+}
+
+#[test]
+fn help_is_what_was_looked_at() {
+    for (name, words) in [("help.txt", vec!["--help"]), ("help-run.txt", vec!["run", "--help"])] {
+        let ran = adjunct(&words);
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+        assert_golden(name, &ran.stdout);
+    }
+}
+
+#[test]
+fn the_manual_pages_in_docs_are_those_of_the_program() {
+    for (name, text) in adjunct::manual::pages().expect("rendered") {
+        assert_matches_file(&root().join("docs/man").join(name), &String::from_utf8(text).expect("text"));
+    }
+}
+
+#[test]
+fn manual_pages_and_completions_can_be_had_from_the_program() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ran = adjunct(&["man", &dir.path().display().to_string()]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let page = fs::read_to_string(dir.path().join("adjunct-run.1")).expect("written");
+    assert!(page.contains("EXIT STATUS") && page.contains("sysfsdev"), "{page}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = adjunct(&["completions", shell]);
+        assert!(ran.status == 0 && ran.stdout.contains("--event-monitor"), "{shell}");
+    }
+    assert_eq!(adjunct(&["man", "/no/such/directory"]).status, 5);
+}
+
+#[test]
+fn the_table_of_exit_statuses_is_that_of_the_program() {
+    let mut text = "# Exit statuses of adjunct\n\nThis table is made from `src/exit_status.rs`.\n\n\
+                    | status | meaning |\n|---:|---|\n"
+        .to_owned();
+    for status in ExitStatus::ALL {
+        text += &format!("| {} | {} |\n", status.code(), status.meaning());
+    }
+    assert_matches_file(&root().join("docs/exit-status.md"), &text);
+}
+
+#[test]
+fn misuse_is_answered_with_status_2_and_the_way_to_help() {
+    for words in [vec![], vec!["frobnicate"], vec!["run", "--frobnicate"]] {
+        let ran = adjunct(&words);
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{words:?}");
+        assert!(ran.stderr.contains("--help") || ran.stderr.contains("Usage"), "{}", ran.stderr);
+    }
+}

@@ -1,0 +1,100 @@
+//! Which of our crates each may use, and where `unsafe` may stand.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// An edge that is not here is a design change: say why in docs/architecture.md.
+const LAYERS: &[(&str, &[&str])] = &[
+    (".", &["adjunct-ap", "adjunct-cpu-model", "adjunct-devices", "adjunct-hypervisor", "adjunct-simulator"]),
+    ("ap", &[]),
+    ("cpu-model", &[]),
+    ("devices", &["adjunct-ap", "adjunct-hypervisor"]),
+    ("hypervisor", &["adjunct-cpu-model"]),
+    ("simulator", &["adjunct-ap", "adjunct-cpu-model", "adjunct-hypervisor", "adjunct-zarch"]),
+    ("zarch", &[]),
+];
+
+/// Names that say nothing about what is inside.
+const EMPTY_NAMES: [&str; 8] = ["base", "common", "helper", "helpers", "manager", "misc", "util", "utils"];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn manifest(folder: &str) -> toml::Table {
+    let path = root().join(folder).join("Cargo.toml");
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    text.parse().unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Our crates among all kinds of dependencies of the crate in `folder`.
+fn ours(folder: &str) -> BTreeSet<String> {
+    let manifest = manifest(folder);
+    let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let names = tables.iter().filter_map(|t| manifest.get(*t)?.as_table()).flat_map(|t| t.keys().cloned());
+    names.filter(|name| name.starts_with("adjunct")).collect()
+}
+
+/// Every Rust source below the crates' `src` folders.
+fn sources() -> Vec<PathBuf> {
+    fn collect(dir: &Path, into: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())) {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                collect(&path, into);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                into.push(path);
+            }
+        }
+    }
+    let mut sources = Vec::new();
+    LAYERS.iter().for_each(|(folder, _)| collect(&root().join(folder).join("src"), &mut sources));
+    assert!(sources.len() > LAYERS.len(), "the crates have sources");
+    sources
+}
+
+#[test]
+fn crates_use_only_the_layers_below_them() {
+    for (folder, may_use) in LAYERS {
+        for name in ours(folder) {
+            assert!(may_use.contains(&name.as_str()), "{folder} must not use {name}");
+        }
+    }
+}
+
+#[test]
+fn every_member_of_the_workspace_has_its_layer() {
+    let members = manifest(".")["workspace"]["members"].as_array().expect("an array").clone();
+    let members: BTreeSet<_> = members.iter().filter_map(|m| m.as_str()).map(str::to_owned).collect();
+    let layers = LAYERS.iter().map(|(folder, _)| (*folder).to_owned()).filter(|f| f != ".");
+    assert_eq!(members, layers.collect::<BTreeSet<_>>());
+}
+
+#[test]
+fn only_hypervisor_opts_in_to_unsafe_code_and_says_why() {
+    for path in sources() {
+        let text = fs::read_to_string(&path).expect("readable");
+        if !text.contains("expect(unsafe_code") && !text.contains("allow(unsafe_code") {
+            continue;
+        }
+        assert!(path.starts_with(root().join("hypervisor")), "{} must not be unsafe", path.display());
+        assert!(text.contains("// UNSAFETY:"), "{} does not say why", path.display());
+    }
+}
+
+#[test]
+fn shipped_code_knows_no_tests_outside_test_modules_and_no_empty_names() {
+    for path in sources() {
+        let name = path.file_stem().and_then(|n| n.to_str()).expect("UTF-8");
+        assert!(!EMPTY_NAMES.contains(&name), "{} says nothing", path.display());
+        assert_ne!(name, "mod", "{}: write foo.rs beside foo/", path.display());
+        let text = fs::read_to_string(&path).expect("readable");
+        let lines: Vec<_> = text.lines().collect();
+        for pair in lines.windows(2).filter(|pair| pair[0].trim_start().starts_with("#[cfg(test)]")) {
+            assert!(pair[1].trim_start().starts_with("mod "), "{}: {}", path.display(), pair[1]);
+        }
+    }
+}
