@@ -164,6 +164,7 @@ mod tests {
     fn a_missing_base_feature_takes_the_baseline_back_to_a_model_without_it() {
         let shared = baseline(&cpu("z14,eec=off"), &cpu("z14")).expect("a z13s");
         assert_eq!(shared.model.name, "z13s", "the newest before, as the types differ");
+        assert!(shared.features.is_subset(shared.model.full()), "z14's vxeh and the like are left out");
         assert!(baseline(&cpu("z14,esan3=off"), &cpu("z14")).is_err());
     }
 }

@@ -60,6 +60,13 @@ pub struct MachineAttributes {
     pub uv_feat: Option<[u8; UV_FEAT_LEN]>,
 }
 
+/// The features that need nothing of KVM, because user space makes them: z/PCI with its adapter event
+/// notification, and longer SCCBs. Every decoded host has them, as under QEMU; who does not make them takes
+/// them out of [`HostCpu::features`].
+///
+/// Source: QEMU's `kvm_s390_get_host_cpu_model` (`target/s390x/kvm/kvm.c`, 11.1).
+pub const FROM_USER_SPACE: FeatureSet = FeatureSet::of(&[Feature::Zpci, Feature::Aen, Feature::Els]);
+
 /// What else a host is asked: features whose presence is no bit of the attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
@@ -103,8 +110,7 @@ impl MachineAttributes {
     /// The host that says this of itself.
     ///
     /// The facilities that count are those that a guest may be given (`fac_mask`). User space lends its own
-    /// part to the features: `zpci`, `aen` and `els` are always there. Whatever the model cannot have is left
-    /// out.
+    /// part to the features: [`FROM_USER_SPACE`] is always there. Whatever the model cannot have is left out.
     ///
     /// # Errors
     ///
@@ -119,7 +125,6 @@ impl MachineAttributes {
         let unblocked = if ibc.lowest == 0 { 0 } else { ibc.unblocked };
         let model = find_model(cpuid, unblocked, features)?;
         features.set(Feature::Ap, capabilities.apie);
-        features.insert(Feature::Els);
         features.set(Feature::Diag318, capabilities.diag318);
         if let Some(uv_feat) = self.uv_feat.filter(|_| capabilities.apie) {
             features.extend(ultravisor(&uv_feat));
@@ -151,12 +156,12 @@ impl MachineAttributes {
         if capabilities.topology {
             features.insert(Feature::Ctop);
         }
-        features.union(FeatureSet::of(&[Feature::Zpci, Feature::Aen]))
+        features.union(FROM_USER_SPACE)
     }
 
     /// What a host that gives `host.features` says of itself. Decoding it with [`Capabilities::of`] the same
-    /// features gives them back, but for those that need no word of KVM (`zpci`, `aen`, `els` and `dateh2`,
-    /// which come with every host or with `stfle`) and `hpma2`, for which KVM has no word.
+    /// features gives them back, but for [`FROM_USER_SPACE`] and `dateh2`, which come with every host and with
+    /// `stfle`, and `hpma2`, for which KVM has no word.
     ///
     /// `fac_mask` and `fac_list` are alike: what the host has, a guest may be given.
     ///

@@ -111,7 +111,8 @@ impl Model {
         &SETS[release.unwrap_or_default()]
     }
 
-    /// The model that `wanted` describes best.
+    /// The model that `wanted` describes best: the newest of its type that is old enough and whose base set is
+    /// among the features; or else the newest of any type.
     ///
     /// DEVNOTE: the walk stops at the first model that is too new or, with features, whose base set is not
     /// there; it does not skip it. So `z14ZR1` (GA 1, listed after `z14.2`) is not found and `z14` is taken,
@@ -134,18 +135,8 @@ impl Model {
             None => true,
         };
         let candidates = MODELS.iter().take_while(|model| !too_new(model) && fits(model));
-        let mut best: Option<&Model> = None;
-        let mut of_type: Option<&Model> = None;
-        for model in candidates {
-            best = Some(model);
-            if model.machine_type == wanted.machine_type {
-                of_type = Some(model);
-                if model.ec_ga == ec_ga {
-                    break;
-                }
-            }
-        }
-        of_type.or(best)
+        let of_type = candidates.clone().filter(|model| model.machine_type == wanted.machine_type).last();
+        of_type.or_else(|| candidates.last())
     }
 }
 

@@ -18,8 +18,7 @@ pub struct Resolved {
 }
 
 /// A feature is on without another that it makes no sense without. [`Display`](fmt::Display) is QEMU's text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{feature}' requires '{requires}'.")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// The feature that is on.
     pub feature: Feature,
@@ -31,6 +30,12 @@ impl Warning {
     /// What can be done about it.
     pub fn hint(&self) -> Hint {
         Hint { on: self.requires, off: self.feature }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' requires '{}'.", self.feature, self.requires)
     }
 }
 

@@ -98,6 +98,7 @@ proptest! {
     #[test]
     fn a_baseline_runs_wherever_either_runs(a in any_cpu(), b in any_cpu()) {
         if let Ok(shared) = baseline(&a, &b) {
+            prop_assert!(shared.features.is_subset(shared.model.full()));
             for cpu in [a, b] {
                 let host = HostCpu::new(cpu.model, cpu.features);
                 prop_assert!(host.unavailable(&shared).is_empty());

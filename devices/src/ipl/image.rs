@@ -77,7 +77,7 @@ struct Kernel {
 
 impl Image {
     /// Loads the image into `memory` and returns the PSW to start CPU 0 with: 64-bit addressing,
-    /// everything disabled.
+    /// everything disabled. Memory that the image does not cover stays as it is.
     ///
     /// # Errors
     /// See [`LoadError`]; each names the option to change.

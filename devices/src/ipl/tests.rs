@@ -168,10 +168,23 @@ fn an_elf_program_is_loaded_at_its_physical_addresses_and_its_bss_is_zeroed() {
 }
 
 #[test]
+fn the_builtin_guest_is_loaded_where_its_linker_script_says() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../resources/guests/apcheck/apcheck.elf");
+    let image = kernel(std::fs::read(file).expect("it is in the tree"));
+    let memory = memory(1);
+    memory.write_slice(&[0xff; 0x10_0000], GuestAddress(0)).expect("inside");
+    assert_eq!(image.load(&memory), start(0x2_0000));
+    assert_eq!(read(&memory, 0, 0x2_0000), vec![0xff; 0x2_0000], "nothing below it");
+    assert_ne!(read(&memory, 0x2_0000, 2), [0xff; 2]);
+}
+
+#[test]
 fn a_raw_image_starts_where_its_ipl_psw_says() {
     let memory = memory(1);
     let mut image = vec![0x11; 0x3000];
     image[..8].copy_from_slice(&0x0008_0000_8000_2000u64.to_be_bytes());
+    // What another program left there makes it no Linux.
+    memory.write_slice(b"S390EP", GuestAddress(0x1_0008)).expect("inside");
     assert_eq!(kernel(image.clone()).load(&memory), start(0x2000));
     assert_eq!(read(&memory, 0, 0x3000), image);
 }

@@ -228,9 +228,7 @@ impl EventFacility {
             if selected & mask(kind) == 0 {
                 continue;
             }
-            let Some(event) = self.next(kind, room).filter(|event| event.len() <= room) else {
-                continue;
-            };
+            let Some(event) = self.next(kind, room) else { continue };
             let length = HEADER + event.len();
             let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
             free[..HEADER].copy_from_slice(&[high, low, kind, ACCEPTED, 0, 0]);
@@ -240,9 +238,10 @@ impl EventFacility {
         used
     }
 
-    /// The data of the next event of type `kind`, at most `room` bytes.
+    /// Takes the next event of type `kind` if its data has at most `room` bytes.
     fn next(&mut self, kind: u8, room: usize) -> Option<Vec<u8>> {
         match kind {
+            kind::SIGNAL_QUIESCE if room < QUIESCE_DATA.len() => None,
             kind::SIGNAL_QUIESCE => std::mem::take(&mut self.quiesce).then(|| QUIESCE_DATA.to_vec()),
             kind::ASCII_CONSOLE => self.ascii.as_mut()?.read(room),
             kind::OPERATOR_COMMAND => self.line_mode.as_mut()?.read(room),

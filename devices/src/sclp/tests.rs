@@ -256,8 +256,9 @@ fn only_the_read_info_commands_may_cross_a_page_and_only_with_the_facility() {
             assert_eq!(machine.response(command, &across), 0x0100);
         }
     }
-    // Up to the last byte of the page is no crossing.
+    // Up to the last byte of the page is no crossing; the next one is.
     let mut machine = Machine::new(short(&info()));
+    assert_eq!(machine.response(READ_SCP_INFO, &sccb(4097, 0, 0, &[])), 0x0100);
     assert_eq!(machine.response(READ_SCP_INFO, &sccb(4096, 0, 0, &[])), 0x0010);
 }
 
@@ -425,7 +426,11 @@ fn lines_built_as_linux_builds_them_come_out_as_text() {
 #[test]
 fn several_event_buffers_are_taken_in_order_up_to_the_first_bad_one() {
     let mut machine = Machine::new(info());
-    let buffers = [event(0x1a, b"1"), event(0x1a, b"2"), event(0x77, b"?"), event(0x1a, b"3")].concat();
+    let mut buffers = [event(0x1a, b"1"), event(0x1a, b"2"), event(0x77, b"?"), event(0x1a, b"3")].concat();
+    // The guest may have left the flag of an earlier try.
+    for flags in [3, 17, 24] {
+        buffers[flags] = 0x80;
+    }
     let (_, answer) = machine.call(WRITE_EVENT_DATA, &filled(&buffers));
     assert_eq!(response(&answer), 0x40f0);
     assert_eq!([11, 18, 25, 32].map(|flags| answer[flags]), [0x80, 0x80, 0, 0]);
@@ -450,8 +455,8 @@ fn a_wrong_function_code_gets_40f0_and_a_broken_chain_73f0_and_neither_is_writte
 fn lengths_that_lead_out_of_a_message_data_block_get_72f0_and_no_line_is_written() {
     let mut machine = Machine::new(info());
     let good = mdb(&["first", "second"]);
-    // Block too long, block too short for its header, object of 0, of 3, of 9 (text), too long.
-    for (offset, value) in [(0, 0x10), (1, 11), (69, 0), (69, 3), (69, 9), (68, 0xff)] {
+    // Block too long, block too short for its header; general object of 0 and of 3; text of 0, 3 and 9; too long.
+    for (offset, value) in [(0, 0x10), (1, 11), (13, 0), (13, 3), (69, 0), (69, 3), (69, 9), (68, 0xff)] {
         let mut bad = good.clone();
         bad[offset] = value;
         let (_, answer) = machine.call(WRITE_EVENT_DATA, &filled(&event(0x02, &bad)));
@@ -538,6 +543,39 @@ fn a_line_reaches_a_guest_that_listens_to_operator_commands_when_it_is_ended() {
 }
 
 #[test]
+fn input_goes_to_the_ascii_console_unless_only_the_other_can_have_it() {
+    let mut machine = Machine::new(info());
+    machine.want(OPERATOR_COMMAND | ASCII);
+    let _ = machine.sclp.push_input(b"x\n");
+    assert_eq!(machine.read_events().1[10], 0x1a, "the guest listens to both");
+
+    let consoles = Consoles { ascii: None, line_mode: Some(Box::new(Screen::default())) };
+    let mut machine = Machine::with(info(), consoles, Screen::default(), Screen::default());
+    let _ = machine.sclp.push_input(b"typed early\n");
+    machine.want(OPERATOR_COMMAND);
+    assert_eq!(command_text(&machine.read_events().1[8..]), "typed early");
+}
+
+#[test]
+fn what_does_not_fit_into_one_sccb_comes_in_the_next() {
+    let mut machine = Machine::new(info());
+    machine.want(OPERATOR_COMMAND);
+    let _ = machine.sclp.push_input(b"a line\n");
+    machine.want(OPERATOR_COMMAND | ASCII | QUIESCE);
+    let _ = machine.sclp.push_input(&[b'x'; 4080]);
+    machine.sclp.signal_quiesce();
+    let (parameter, answer) = machine.read_events();
+    assert_eq!((parameter, answer.len(), answer[10], answer[19]), (0x5001, 4096, 0x1d, 0x1a));
+    let (parameter, answer) = machine.read_events();
+    assert_eq!(
+        (parameter, be16(&answer, 8), answer[10]),
+        (0x5000, 6 + 1 + 8, 0x1a),
+        "what was left of the input"
+    );
+    assert_eq!(command_text(&answer[23..]), "a line");
+}
+
+#[test]
 fn lines_are_read_one_by_one_and_cut_where_a_length_byte_ends() {
     let mut machine = Machine::new(info());
     machine.want(OPERATOR_COMMAND);
@@ -595,7 +633,8 @@ fn a_reset_forgets_the_mask_and_everything_that_waits() {
     machine.sclp.signal_quiesce();
     let _ = machine.sclp.push_input(b"x");
     machine.sclp.reset();
-    assert_eq!(machine.sclp.push_input(b"").signal, None);
+    assert_eq!(machine.sclp.signal_quiesce(), None, "nobody listens");
+    machine.sclp.reset();
     assert_eq!(machine.want(ASCII | QUIESCE | OPERATOR_COMMAND), 0x5000, "nothing waits");
 }
 

@@ -27,7 +27,7 @@ fn run_qemu(image: &Image) -> io::Result<(Vec<u8>, Psw)> {
     let mut qemu = Qemu::start(&arguments)?;
     let memory = qemu.memory(COMPARED, &directory)?;
     let command = r#""human-monitor-command","arguments":{"command-line":"info registers"}"#;
-    let registers = qemu.execute(command, "PSW=mask")?;
+    let registers = qemu.execute(command)?;
     qemu.quit()?;
     Ok((memory, psw(&registers).ok_or_else(|| io::Error::other(registers))?))
 }

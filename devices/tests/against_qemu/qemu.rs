@@ -43,6 +43,7 @@ pub(crate) struct Qemu {
     process: Child,
     tell: ChildStdin,
     hear: Lines<BufReader<ChildStdout>>,
+    commands: u32,
 }
 
 impl Qemu {
@@ -56,39 +57,51 @@ impl Qemu {
             .spawn()?;
         let tell = process.stdin.take().expect("piped");
         let hear = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let mut qemu = Self { process, tell, hear };
-        qemu.wait_for("QMP")?;
-        qemu.execute(r#""qmp_capabilities""#, "return")?;
+        let mut qemu = Self { process, tell, hear, commands: 0 };
+        qemu.line()?;
+        qemu.execute(r#""qmp_capabilities""#)?;
         Ok(qemu)
     }
 
-    /// Executes a command, given in JSON with its arguments, and waits for a line that contains `until`.
-    pub(crate) fn execute(&mut self, command: &str, until: &str) -> io::Result<String> {
-        writeln!(self.tell, r#"{{"execute":{command}}}"#)?;
-        self.wait_for(until)
+    /// Executes a command, given in JSON with its arguments; returns its answer.
+    pub(crate) fn execute(&mut self, command: &str) -> io::Result<String> {
+        self.execute_until(command, "return")
     }
 
-    fn wait_for(&mut self, what: &str) -> io::Result<String> {
+    /// The same, and waits for an event too, which may come before the answer.
+    pub(crate) fn execute_until(&mut self, command: &str, event: &str) -> io::Result<String> {
+        self.commands += 1;
+        let id = format!(r#""id": "{}""#, self.commands);
+        writeln!(self.tell, r#"{{"execute":{command},{id}}}"#)?;
+        let (mut answer, mut happened) = (None, false);
         loop {
-            match self.hear.next() {
-                Some(Ok(line)) if line.contains(what) => return Ok(line),
-                Some(Ok(line)) if line.contains("\"error\"") => return Err(io::Error::other(line)),
-                Some(line) => line.map(drop)?,
-                None => return Err(io::Error::other(format!("QEMU ended without {what}"))),
+            let line = self.line()?;
+            happened |= line.contains(event);
+            if line.contains(&id) {
+                answer = Some(line);
+            }
+            match answer {
+                Some(answer) if answer.contains("\"error\"") => return Err(io::Error::other(answer)),
+                Some(answer) if happened => return Ok(answer),
+                _ => {}
             }
         }
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        self.hear.next().unwrap_or_else(|| Err(io::Error::other("QEMU has ended")))
     }
 
     /// The first `size` bytes of guest memory.
     pub(crate) fn memory(&mut self, size: usize, directory: &Directory) -> io::Result<Vec<u8>> {
         let path = directory.path("memory");
         let arguments = format!(r#"{{"val":0,"size":{size},"filename":"{path}"}}"#);
-        self.execute(&format!(r#""pmemsave","arguments":{arguments}"#), "return")?;
+        self.execute(&format!(r#""pmemsave","arguments":{arguments}"#))?;
         fs::read(path)
     }
 
     pub(crate) fn quit(mut self) -> io::Result<()> {
-        self.execute(r#""quit""#, "SHUTDOWN")?;
+        self.execute(r#""quit""#)?;
         self.process.wait().map(drop)
     }
 }

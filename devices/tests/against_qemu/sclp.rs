@@ -258,7 +258,7 @@ fn run_qemu(image: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
         "-device",
         "sclplmconsole,chardev=l",
     ])?;
-    qemu.execute(r#""cont""#, "GUEST_PANICKED")?;
+    qemu.execute_until(r#""cont""#, "GUEST_PANICKED")?;
     let memory = qemu.memory(IMAGE, &directory)?;
     qemu.quit()?;
     Ok((memory, fs::read(ascii)?, fs::read(lines)?))
