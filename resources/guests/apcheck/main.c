@@ -175,18 +175,16 @@ static void read_config(void)
 static void print_row(const char *id, const struct queue *queue)
 {
 	unsigned int type = AP_INFO_TYPE(queue->info);
-	const char *mode = "Unknown";
-	char letter = '-';
+	const char *mode = "EP11-Coproc";
+	char letter = 'P';
 
-	if (queue->info & AP_INFO_CCA) {
-		mode = "CCA-Coproc";
-		letter = 'C';
-	} else if (queue->info & AP_INFO_ACCEL) {
+	/* As zcrypt_cex4_card_probe: the first of these that is there wins. */
+	if (queue->info & AP_INFO_ACCEL) {
 		mode = "Accelerator";
 		letter = 'A';
-	} else if (queue->info & AP_INFO_EP11) {
-		mode = "EP11-Coproc";
-		letter = 'P';
+	} else if (queue->info & AP_INFO_CCA) {
+		mode = "CCA-Coproc";
+		letter = 'C';
 	}
 	print("%-11s ", id);
 	if (type >= TYPE_CEX4 && type <= TYPE_CEX8)
@@ -206,14 +204,22 @@ static void hex(char *to, unsigned int digits, unsigned int value)
 	}
 }
 
+/*
+ * Whether Linux would use the queue: zcrypt_cex4_card_probe wants to know what
+ * the adapter can do, and only a TAPQ with the T bit (facility 15) tells.
+ */
+static bool is_recognised(const struct queue *queue)
+{
+	return queue->info & (AP_INFO_CCA | AP_INFO_ACCEL | AP_INFO_EP11);
+}
+
 /* A row of the table, and before an adapter's first queue one for itself. */
 static void show(const struct queue *queue)
 {
 	static unsigned int last_apid = -1;
 	char id[] = "xx.xxxx";
 
-	/* Linux ignores a queue of which TAPQ tells nothing. */
-	if (!queue->info) {
+	if (!is_recognised(queue)) {
 		tally.unknown++;
 		return;
 	}
@@ -235,7 +241,7 @@ static void print_table(void)
 	print("----------------------------------------------\n");
 	for_each_queue(show);
 	if (tally.unknown)
-		print("%u queues have no known type and are not used%s\n",
+		print("%u queues of unknown mode, not used%s\n",
 		      tally.unknown,
 		      facility.apft ? "" : ": facility 15 is off");
 }
@@ -254,7 +260,7 @@ static void ask(const struct queue *queue)
 	uint64_t psmid = 0x6170636865636b00 + tally.queues;
 	enum end how;
 
-	if (!queue->info)
+	if (!is_recognised(queue))
 		return;
 	if (queue->rc == AP_DECONFIGURED || queue->rc == AP_CHECKSTOPPED) {
 		tally.idle++;
@@ -301,7 +307,7 @@ _Noreturn void main(void)
 		print("%u queues are deconfigured or checkstopped and were not asked\n",
 		      tally.idle);
 	if (tally.failures) {
-		print("apcheck: FAILED: %u failures, %u queues asked\n",
+		print("apcheck: FAILED: %u of %u queues\n",
 		      tally.failures, tally.queues);
 		end(tally.first_failure);
 	}
