@@ -9,8 +9,8 @@ mod machine;
 mod queue;
 mod status;
 
-pub use card::{Card, CardType, Mode, UnknownCardType};
 pub(crate) use card::function;
+pub use card::Card;
 pub use machine::{ApFacilities, Machine, Qci};
 pub use queue::{InterruptSink, Interruption, ReplyPart};
 pub use status::{QueueStatus, Response};
@@ -28,7 +28,8 @@ use std::{
 pub struct Tested {
     /// The status word.
     pub status: QueueStatus,
-    /// What GR2 gets: there for response codes 00, 02, 03 and 04, else 0.
+    /// What GR2 gets: there for response codes 00, 02, 03 and 04, else 0. Layout as `struct ap_tapq_hwinfo` in
+    /// `arch/s390/include/asm/ap.h`.
     pub info: u64,
 }
 
@@ -65,15 +66,15 @@ impl Adapters {
         self.machine().qci()
     }
 
-    /// PQAP(TAPQ) with the T bit.
+    /// PQAP(TAPQ), with the T bit where the machine has facility 15; else nothing is told of the adapter.
     pub fn test(&self, apqn: Apqn) -> Tested {
         self.instruction(|machine, now| {
-            let max_domain = machine.max_domain;
+            let (max_domain, tells) = (machine.max_domain, machine.facilities.test);
             match machine.reach(apqn, now) {
                 Reached::Gone => Tested { status: Reached::gone(), info: 0 },
                 Reached::There { card, queue, response } => Tested {
                     status: queue.status(response, card.depth, now),
-                    info: card.tapq_info(max_domain),
+                    info: if tells { card.tapq_info(max_domain) } else { 0 },
                 },
             }
         })
@@ -139,11 +140,17 @@ impl Adapters {
     /// PQAP(AQIC): enables interruptions of a queue, or disables them (`None`). Response code 07 when they are so
     /// already; whom they go to then stays as it was.
     pub fn set_interruption(&self, apqn: Apqn, interruption: Option<Interruption>) -> QueueStatus {
-        self.on_queue(apqn, |card, queue, now| {
-            let response = queue.set_interruption(interruption);
-            queue.status(response, card.depth, now)
+        self.instruction(|machine, now| {
+            machine.telling.insert(apqn);
+            match machine.reach(apqn, now) {
+                Reached::Gone => Reached::gone(),
+                Reached::There { card, queue, response: Response::Normal } => {
+                    let response = queue.set_interruption(interruption);
+                    queue.status(response, card.depth, now)
+                }
+                Reached::There { card, queue, response } => queue.status(response, card.depth, now),
+            }
         })
-        .unwrap_or_else(|status| status)
     }
 
     /// Delivers the interruptions that are due by the clock.

@@ -13,11 +13,12 @@ mod uevent;
 
 pub(crate) use bus_attributes::BUS;
 pub(crate) use card_attributes::CARD;
-pub(crate) use drivers::{DRIVER, DriverName, QueueDriver};
+pub(crate) use drivers::{DRIVER, DriverName};
 pub(crate) use queue_attributes::QUEUE;
 pub use uevent::Uevent;
 
-use crate::{Mode, Qci, adapters::function};
+use crate::{Qci, adapters::function};
+use adjunct_ap::host::{Mode, QueueDriver};
 use adjunct_ap::{Apid, Apm, Apqi, Apqn, Aqm, HostShare, Matrix};
 use std::collections::BTreeMap;
 
@@ -30,6 +31,8 @@ pub(crate) struct ApBus {
     masks_changed: bool,
     /// How many overrides are set. As in the kernel it is not counted down when a queue goes away.
     overrides: usize,
+    /// How many queues have a driver.
+    bound: usize,
     /// QCI as of the last scan; `None` without it.
     pub(crate) qci: Option<Qci>,
     pub(crate) cards: BTreeMap<Apid, CardDevice>,
@@ -45,6 +48,8 @@ pub(crate) struct ApBus {
     bindings_complete: u64,
     /// A binding changed since all queues were last found bound.
     bindings_armed: bool,
+    /// Drivers are asked for every new device.
+    autoprobe: bool,
     pub(crate) uevents: Vec<Uevent>,
 }
 
@@ -103,6 +108,7 @@ impl ApBus {
             aqmask: Aqm::ALL,
             masks_changed: false,
             overrides: 0,
+            bound: 0,
             qci: None,
             cards: BTreeMap::new(),
             queues: BTreeMap::new(),
@@ -114,6 +120,7 @@ impl ApBus {
             domain: None,
             bindings_complete: 0,
             bindings_armed: true,
+            autoprobe: true,
             uevents: Vec::new(),
         }
     }
@@ -146,12 +153,8 @@ impl ApBus {
     /// What the host keeps: only bound queues can be decided about by an override.
     pub(crate) fn share(&self) -> HostShare {
         let overridden = self.queues.iter().filter(|(_, queue)| queue.driver_override.is_some());
-        let decided = overridden.filter_map(|(apqn, queue)| {
-            queue.driver.map(|driver| (*apqn, driver == QueueDriver::Cex4Queue))
-        });
+        let decided = overridden
+            .filter_map(|(apqn, queue)| queue.driver.map(|driver| (*apqn, driver == QueueDriver::Cex4queue)));
         HostShare { apmask: self.apmask, aqmask: self.aqmask, overrides: decided.collect() }
     }
 }
-
-#[cfg(test)]
-mod tests;

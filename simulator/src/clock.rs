@@ -27,10 +27,8 @@ impl Clock {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         let forward = |now: u64| Some(now.saturating_add(by));
         // The update never refuses, so both arms hold the time before.
-        let before = self
-            .0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, forward)
-            .unwrap_or_else(|before| before);
+        let before =
+            self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, forward).unwrap_or_else(|before| before);
         before.saturating_add(by)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     vfio_ap::VfioAp,
 };
 use adjunct_ap::{Sysfs, Uuid};
-use adjunct_cpu_model::Model;
+use adjunct_cpu_model::{Feature, Model};
 use std::{
     io,
     sync::{
@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) bus: ApBus,
     pub(crate) vfio: VfioAp,
+    /// Whether the machine has AP instructions.
+    pub(crate) has_ap: bool,
     log: Vec<String>,
     /// The store that has just run is done when this mdev is closed.
     pub(crate) waiting: Option<Uuid>,
@@ -64,11 +66,11 @@ impl SimHost {
     ///
     /// # Errors
     /// [`HostFileError::Refused`] with the key of the file whose wish was refused.
-    pub fn new(file: &HostFile) -> Result<Self, HostFileError> {
+    pub fn new(file: HostFile) -> Result<Self, HostFileError> {
         let clock = Clock::default();
-        let adapters = Adapters::new(boot::machine(file), clock.clone());
-        let mut state = State::boot(file.kernel, adapters.clone(), clock.clone());
-        boot::apply(&mut state, file)?;
+        let adapters = Adapters::new(boot::machine(&file), clock.clone());
+        let mut state = State::boot(&file, adapters.clone(), clock.clone());
+        boot::apply(&mut state, &file)?;
         Ok(Self(Arc::new(Shared {
             state: Mutex::new(state),
             closed: Condvar::new(),
@@ -105,6 +107,11 @@ impl SimHost {
         self.0.model
     }
 
+    /// Whether the machine has AP instructions: else there is no AP bus, and no guest can be given any.
+    pub fn has_ap(&self) -> bool {
+        self.0.model.full().contains(Feature::Ap)
+    }
+
     /// The crypto hardware, for what a guest's AP instructions do and for what an operator changes.
     pub fn adapters(&self) -> &Adapters {
         &self.0.adapters
@@ -129,7 +136,10 @@ impl SimHost {
     /// The machine tells the host that its AP configuration has changed (a channel report,
     /// `drivers/s390/cio/chsc.c: chsc_process_sei_ap_cfg_chg`): the AP bus scans at once.
     pub fn config_changed(&self) {
-        self.state().scan();
+        let mut state = self.state();
+        if state.has_ap {
+            state.scan();
+        }
     }
 
     /// What udev was told since the start, oldest first.
@@ -177,7 +187,10 @@ impl Sysfs for SimHost {
 
     fn write(&self, path: &str, value: &str) -> io::Result<()> {
         let target = format!("/sys/{path} {}", value.trim_end_matches('\n'));
-        self.0.acts.act("write", target).map_err(|refused| io::Error::from_raw_os_error(refused.errno.errno()))?;
+        self.0
+            .acts
+            .act("write", target)
+            .map_err(|refused| io::Error::from_raw_os_error(refused.errno.errno()))?;
         self.store(path, value).map_err(io::Error::from_raw_os_error)?;
         if value.len() > PAGE {
             let cut = format!("only {PAGE} of {} bytes were taken", value.len());

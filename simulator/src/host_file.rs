@@ -9,8 +9,8 @@ mod raw;
 
 pub use error::HostFileError;
 
-use crate::{CardType, KernelProfile};
-use adjunct_ap::{Adm, Apid, Apm, Aqm, Uuid, text::Features};
+use crate::KernelProfile;
+use adjunct_ap::{Adm, Apid, Apm, Aqm, Uuid, host::CardType, text::Features};
 use adjunct_cpu_model::Model;
 use serde::{Serialize, Serializer};
 use std::path::Path;

@@ -1,11 +1,9 @@
 //! Whose behaviour the host shows: one value per kernel, asked about every difference by name.
 
-use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// A kernel version whose AP bus, vfio_ap and KVM the host imitates. Ordered by age.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KernelProfile {
     /// Linux 6.12.
     V6_12,
@@ -97,21 +95,10 @@ impl FromStr for KernelProfile {
     type Err = UnknownKernel;
 
     fn from_str(text: &str) -> Result<Self, UnknownKernel> {
-        Self::ALL.into_iter().find(|profile| profile.name() == text).ok_or_else(|| UnknownKernel(text.to_owned()))
-    }
-}
-
-impl TryFrom<String> for KernelProfile {
-    type Error = UnknownKernel;
-
-    fn try_from(text: String) -> Result<Self, UnknownKernel> {
-        text.parse()
-    }
-}
-
-impl From<KernelProfile> for String {
-    fn from(profile: KernelProfile) -> Self {
-        profile.name().to_owned()
+        Self::ALL
+            .into_iter()
+            .find(|profile| profile.name() == text)
+            .ok_or_else(|| UnknownKernel(text.to_owned()))
     }
 }
 

@@ -64,6 +64,3 @@ pub(crate) fn list(state: &State, path: &str) -> Result<Vec<String>, Errno> {
         Entry::File(_) => Err(libc::ENOTDIR),
     }
 }
-
-#[cfg(test)]
-mod tests;

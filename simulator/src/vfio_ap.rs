@@ -34,8 +34,6 @@ pub(crate) struct VfioAp {
     /// Which mdev answers the PQAP(AQIC) of a VM.
     hooks: BTreeMap<VmId, Uuid>,
     next_group: u32,
-    /// How many mdevs there may be.
-    capacity: usize,
 }
 
 /// What the host has, and the highest ids that can be assigned.
@@ -100,7 +98,7 @@ struct BoundQueue {
 }
 
 impl VfioAp {
-    /// Number of mdevs there may be (`vfio_ap_mdev_init`'s `available_instances`).
+    /// How many mdevs there may be at once.
     const CAPACITY: usize = 65536;
 
     pub(crate) fn new(qci: Option<&Qci>) -> Self {
@@ -110,7 +108,6 @@ impl VfioAp {
             queues: BTreeMap::new(),
             hooks: BTreeMap::new(),
             next_group: 0,
-            capacity: Self::CAPACITY,
         }
     }
 
@@ -139,6 +136,3 @@ impl VfioAp {
         linked.filter(|apqn| wanted(*apqn)).collect()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -77,11 +77,7 @@ impl Floating {
     /// interruptions have it.
     #[must_use]
     pub const fn adapter(subclass: u8) -> Self {
-        Self::Io {
-            subsystem: 0,
-            parameter: 0,
-            identification: 0x8000_0000 | ((subclass & 7) as u32) << 27,
-        }
+        Self::Io { subsystem: 0, parameter: 0, identification: 0x8000_0000 | ((subclass & 7) as u32) << 27 }
     }
 }
 

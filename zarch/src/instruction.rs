@@ -341,17 +341,17 @@ impl Code {
     /// 20-bit signed displacement: DL at bit 20, DH at bit 32.
     #[inline(always)]
     pub(crate) const fn long_displacement(self) -> u64 {
-        (self.signed(32, 8) << 12) as u64 | self.d20()
+        (self.signed(32, 8) << 12).cast_unsigned() | self.d20()
     }
     /// Byte distance of a 16-bit count of halfwords at bit 16.
     #[inline(always)]
     pub(crate) const fn relative16(self) -> u64 {
-        (self.signed(16, 16) << 1) as u64
+        (self.signed(16, 16) << 1).cast_unsigned()
     }
     /// Byte distance of a 32-bit count of halfwords at bit 16.
     #[inline(always)]
     pub(crate) const fn relative32(self) -> u64 {
-        (self.signed(16, 32) << 1) as u64
+        (self.signed(16, 32) << 1).cast_unsigned()
     }
 }
 
@@ -364,13 +364,13 @@ mod tests {
         // LG %r1,-8(%r2,%r15) as GNU as assembles it: e3 12 ff f8 ff 04.
         let code = Code(0xe312_fff8_ff04_0000);
         assert_eq!((code.n8(), code.n12(), code.n16()), (1, 2, 15));
-        assert_eq!(code.long_displacement(), (-8i64) as u64);
+        assert_eq!(code.long_displacement(), u64::MAX - 7);
         assert_eq!(Code(0xe312_f001_0104_0000).long_displacement(), 0x1001);
     }
 
     #[test]
     fn relative_operands_count_halfwords() {
-        assert_eq!(Code(0xa7f4_ffff_0000_0000).relative16(), (-2i64) as u64);
-        assert_eq!(Code(0xc0e5_ffff_fffe_0000).relative32(), (-4i64) as u64);
+        assert_eq!(Code(0xa7f4_ffff_0000_0000).relative16(), u64::MAX - 1);
+        assert_eq!(Code(0xc0e5_ffff_fffe_0000).relative32(), u64::MAX - 3);
     }
 }

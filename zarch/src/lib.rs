@@ -1,14 +1,32 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+#[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
 pub mod ap;
+#[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
+mod control;
 pub mod environment;
+#[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
+mod execution;
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "instructions cut fields out of words and read bits as signed and unsigned"
+)]
+mod general;
 mod instruction;
 mod interruption;
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "operands are read as signed, unsigned and shorter numbers"
+)]
+mod operand;
 pub mod psw;
 mod run;
 pub mod state;
 pub mod storage;
+#[expect(clippy::cast_possible_truncation, reason = "opcodes are cut out of words")]
 mod table;
 
 pub use environment::Environment;

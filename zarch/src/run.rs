@@ -1,7 +1,9 @@
 //! The CPU: state, pending interruptions, and the loop that fetches and executes until something stops it.
 
 use crate::environment::Environment;
+use crate::execution::{Execution, Trap};
 use crate::interruption::{Pending, ProgramCode};
+use crate::psw;
 use crate::state::State;
 use crate::storage::Storage;
 
@@ -33,7 +35,8 @@ pub enum Stop {
         /// What.
         what: Absent,
     },
-    /// The state cannot be run at all (0x20): the prefix area is outside storage, say.
+    /// The state cannot be run at all (0x20): the prefix area is outside storage, or the prefix is no multiple of
+    /// 8192.
     Validity,
 }
 
@@ -43,40 +46,48 @@ pub enum Absent {
     /// PSW bit 5 is one.
     #[error("dynamic address translation")]
     Dat,
-    /// A floating-point instruction.
-    #[error("floating point")]
-    FloatingPoint,
-    /// Program-event recording: PSW bit 1 is one.
+    /// PSW bit 1 is one.
     #[error("program-event recording")]
     Per,
-    /// An instruction of every z/Architecture CPU that is not in the table; its first two bytes.
+    /// An instruction that every z/Architecture CPU has, and that is not in the table; its first two bytes.
     #[error("the instruction that begins with {0:#06x}")]
     Instruction(u16),
 }
+
+/// Instructions between two looks at clock and floating interruptions.
+const POLL_INTERVAL: u32 = 128;
 
 /// One CPU.
 #[derive(Clone, Debug, Default)]
 pub struct Cpu {
     /// The architected state. May be looked at and changed whenever the CPU does not run.
     pub state: State,
-    pending: Pending,
+    pub(crate) pending: Pending,
+    /// TOD clock at which `state.cpu_timer` was last right, while the timer goes on in an enabled wait.
+    pub(crate) timer_stood_at: Option<u64>,
+    /// Length of the instruction executed last, for a program interruption injected by the embedder.
+    pub(crate) last_length: u8,
 }
 
 impl Cpu {
     /// A CPU after power-on.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: State::new(), pending: Pending::default() }
+        Self { state: State::new(), ..Self::default() }
     }
 
-    /// Executes at most `instructions` instructions; taking an interruption counts for none.
+    /// Executes at most `instructions` instructions; taking an interruption counts for none. The CPU timer runs from
+    /// call to return, and on to the next call when that ended in [`Stop::EnabledWait`].
     pub fn run(
         &mut self,
-        _storage: &dyn Storage,
-        _environment: &mut dyn Environment,
-        _instructions: u64,
+        storage: &dyn Storage,
+        environment: &mut dyn Environment,
+        instructions: u64,
     ) -> Stop {
-        Stop::Budget
+        let mut execution = Execution::new(self, storage, environment);
+        let stop = execution.run(instructions);
+        execution.finish(stop == Stop::EnabledWait);
+        stop
     }
 
     /// Executes one instruction: [`Cpu::run`] with a budget of one.
@@ -84,9 +95,10 @@ impl Cpu {
         self.run(storage, environment, 1)
     }
 
-    /// CPU reset ("normal" reset): pending interruptions of this CPU go away, registers stay.
+    /// CPU reset ("normal" reset): what is pending at this CPU goes away, registers stay.
     pub fn normal_reset(&mut self) {
         self.pending = Pending::default();
+        self.timer_stood_at = None;
     }
 
     /// Initial CPU reset; see [`State::initial_reset`].
@@ -102,7 +114,7 @@ impl Cpu {
     }
 
     /// Makes a program interruption pending that the next [`Cpu::run`] takes first, for the instruction that was
-    /// intercepted last: an embedder says so that it does not have an instruction.
+    /// intercepted last: this is how an embedder says that it does not have an instruction.
     pub fn inject_program(&mut self, code: ProgramCode) {
         self.pending.program = Some(code);
     }
@@ -130,9 +142,93 @@ impl Cpu {
         true
     }
 
-    /// When the clock comparator or the CPU timer will next interrupt, in TOD units from now; `None` when the CPU is
-    /// not enabled for either. For sleeping after [`Stop::EnabledWait`].
-    pub fn next_timer(&self, _environment: &dyn Environment) -> Option<u64> {
+    /// How long until the clock comparator or the CPU timer interrupts, in TOD units from now; `None` when the CPU is
+    /// enabled for neither. For sleeping after [`Stop::EnabledWait`].
+    pub fn next_timer(&self, environment: &dyn Environment) -> Option<u64> {
+        if self.state.psw.mask & psw::EXTERNAL == 0 {
+            return None;
+        }
+        let tod = environment.tod();
+        let comparator =
+            self.state.clock_comparator_enabled().then(|| self.state.clock_comparator.saturating_sub(tod));
+        let timer = self.state.cpu_timer_enabled().then(|| {
+            let ran = self.timer_stood_at.map_or(0, |since| tod.wrapping_sub(since));
+            u64::try_from(self.state.cpu_timer.wrapping_sub(ran).cast_signed()).unwrap_or(0)
+        });
+        match (comparator, timer) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+impl Execution<'_> {
+    fn run(&mut self, instructions: u64) -> Stop {
+        if !self.prefix_usable() {
+            return Stop::Validity;
+        }
+        let mut left = instructions;
+        let mut until_poll = 0;
+        loop {
+            if self.attention || until_poll == 0 {
+                self.attention = false;
+                until_poll = POLL_INTERVAL;
+                if let Some(stop) = self.attend() {
+                    return stop;
+                }
+            }
+            if left == 0 {
+                return Stop::Budget;
+            }
+            left -= 1;
+            until_poll -= 1;
+            if let Err(trap) = self.next_instruction()
+                && let Some(stop) = self.trapped(trap)
+            {
+                return stop;
+            }
+        }
+    }
+
+    /// Takes what is pending and enabled, then sees whether the PSW lets the CPU go on.
+    fn attend(&mut self) -> Option<Stop> {
+        loop {
+            match self.take_interruption() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(trap) => return self.trapped(trap),
+            }
+        }
+        let mask = self.state.psw.mask;
+        if mask & psw::DAT != 0 {
+            return Some(Stop::Unsupported { what: Absent::Dat });
+        }
+        if mask & psw::PER != 0 {
+            return Some(Stop::Unsupported { what: Absent::Per });
+        }
+        if mask & psw::WAIT != 0 {
+            return Some(if self.state.psw.disabled() { Stop::DisabledWait } else { Stop::EnabledWait });
+        }
         None
+    }
+
+    fn trapped(&mut self, trap: Trap) -> Option<Stop> {
+        match trap {
+            Trap::Program(code) => match self.program_interruption(code) {
+                Ok(()) => None,
+                Err(Trap::Loop(stop)) => Some(stop.into()),
+                // The lowcore was checked before, so only a concurrent change of storage gets here.
+                Err(_) => Some(Stop::Validity),
+            },
+            Trap::Loop(which) => Some(which.into()),
+            Trap::Intercept => {
+                let bits = self.code.0;
+                Some(Stop::Instruction {
+                    ipa: u16::try_from(bits >> 48).unwrap_or_default(),
+                    ipb: u32::try_from(bits >> 16 & 0xffff_ffff).unwrap_or_default(),
+                })
+            }
+            Trap::Unsupported(what) => Some(Stop::Unsupported { what }),
+        }
     }
 }

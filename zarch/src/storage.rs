@@ -245,11 +245,11 @@ mod tests {
     #[test]
     fn numbers_are_big_endian_at_any_alignment() {
         let storage = FlatStorage::new(4096);
-        storage.store(3, Width::Double, 0x0102_0304_0506_0708).unwrap();
+        assert_eq!(storage.store(3, Width::Double, 0x0102_0304_0506_0708), Ok(()));
         assert_eq!(storage.load(4, Width::Half), Ok(0x0203));
         assert_eq!(storage.load(7, Width::Word), Ok(0x0506_0708));
         let mut bytes = [0; 3];
-        storage.read(3, &mut bytes).unwrap();
+        assert_eq!(storage.read(3, &mut bytes), Ok(()));
         assert_eq!(bytes, [1, 2, 3]);
     }
 
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn compare_and_swap_stores_only_when_equal() {
         let storage = FlatStorage::new(4096);
-        storage.store(8, Width::Word, 5).unwrap();
+        assert_eq!(storage.store(8, Width::Word, 5), Ok(()));
         assert_eq!(storage.compare_and_swap(8, Width::Word, 4, 9), Ok(5));
         assert_eq!(storage.load(8, Width::Word), Ok(5));
         assert_eq!(storage.compare_and_swap(8, Width::Word, 5, 9), Ok(5));

@@ -1,72 +1,9 @@
 //! An adapter as the machine has it: type, function bits, depth, state.
 
-use adjunct_ap::Aqm;
-use std::{fmt, str::FromStr};
-
-/// What a Crypto Express adapter was configured as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// Accelerator, `A`.
-    Accelerator,
-    /// CCA coprocessor, `C`.
-    Cca,
-    /// EP11 coprocessor, `P`.
-    Ep11,
-}
-
-/// A type as lszcrypt and the host file write it: `CEX4A` to `CEX8P`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CardType {
-    generation: u8,
-    mode: Mode,
-}
-
-/// Not a type of adapter.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a type of adapter; write CEX4 to CEX8 and C (CCA), A (accelerator) or P (EP11), as in CEX5C")]
-pub struct UnknownCardType(String);
-
-impl CardType {
-    /// The hardware type that TAPQ shows: 10 for CEX4 to 14 for CEX8 (`arch/s390/include/asm/ap.h` and
-    /// `drivers/s390/crypto/ap_bus.h: AP_DEVICE_TYPE_CEX*`).
-    pub const fn hardware_type(self) -> u8 {
-        self.generation + 6
-    }
-
-    /// What it was configured as.
-    pub const fn mode(self) -> Mode {
-        self.mode
-    }
-}
-
-impl FromStr for CardType {
-    type Err = UnknownCardType;
-
-    fn from_str(text: &str) -> Result<Self, UnknownCardType> {
-        let unknown = || UnknownCardType(text.to_owned());
-        let [generation @ b'4'..=b'8', mode] = text.strip_prefix("CEX").ok_or_else(unknown)?.as_bytes() else {
-            return Err(unknown());
-        };
-        let mode = match mode {
-            b'A' => Mode::Accelerator,
-            b'C' => Mode::Cca,
-            b'P' => Mode::Ep11,
-            _ => return Err(unknown()),
-        };
-        Ok(Self { generation: generation - b'0', mode })
-    }
-}
-
-impl fmt::Display for CardType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mode = match self.mode {
-            Mode::Accelerator => 'A',
-            Mode::Cca => 'C',
-            Mode::Ep11 => 'P',
-        };
-        write!(f, "CEX{}{mode}", self.generation)
-    }
-}
+use adjunct_ap::{
+    Aqm,
+    host::{CardType, Mode},
+};
 
 /// The function bits of TAPQ's GR2, its upper half (`arch/s390/include/asm/ap.h: struct ap_tapq_hwinfo`).
 pub(crate) mod function {
@@ -115,7 +52,7 @@ impl Card {
             Mode::Ep11 => function::APSC | function::EP11,
         };
         Self {
-            hardware_type: kind.hardware_type(),
+            hardware_type: kind.hwtype(),
             functions: functions | function::APXA,
             depth: 8,
             max_message: 0,
@@ -147,21 +84,6 @@ impl Card {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_type_reads_back_and_has_the_number_of_the_hardware() {
-        for generation in 4..=8 {
-            for mode in ["A", "C", "P"] {
-                let text = format!("CEX{generation}{mode}");
-                let kind: CardType = text.parse().expect("a type");
-                assert_eq!(kind.to_string(), text);
-                assert_eq!(kind.hardware_type(), generation + 6);
-            }
-        }
-        for text in ["CEX9Q", "CEX3C", "CEX9C", "CEX5", "CEX5c", "cex5C", "", "CEX55C"] {
-            assert!(text.parse::<CardType>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn tapq_shows_functions_type_domains_and_depth_where_the_machine_does() {

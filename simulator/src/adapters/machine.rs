@@ -6,7 +6,10 @@ use super::{
     status::{QueueStatus, Response},
 };
 use adjunct_ap::{Adm, Apid, Apm, Apqn, Aqm, text::Features};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// The answer of PQAP(QCI), query AP configuration information (`arch/s390/include/asm/ap.h: struct
 /// ap_config_info`).
@@ -67,6 +70,8 @@ pub struct Machine {
     /// How long a reset takes.
     pub reset_time: Duration,
     pub(super) queues: BTreeMap<Apqn, Queue>,
+    /// Queues that may have somebody to tell of replies: asked after every instruction, so not all of them.
+    pub(super) telling: BTreeSet<Apqn>,
 }
 
 impl Machine {
@@ -83,6 +88,7 @@ impl Machine {
             service_time: Duration::ZERO,
             reset_time: Duration::from_micros(30),
             queues: BTreeMap::new(),
+            telling: BTreeSet::new(),
         }
     }
 
@@ -131,7 +137,14 @@ impl Machine {
 
     /// The interruptions that are due on any queue.
     pub(super) fn take_due(&mut self, now: u64) -> Vec<Interruption> {
-        self.queues.values_mut().filter_map(|queue| queue.take_due(now)).collect()
+        let mut due = Vec::new();
+        let queues = &mut self.queues;
+        self.telling.retain(|apqn| {
+            let Some(queue) = queues.get_mut(apqn).filter(|queue| queue.tells()) else { return false };
+            due.extend(queue.take_due(now));
+            true
+        });
+        due
     }
 }
 

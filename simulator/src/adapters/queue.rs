@@ -107,6 +107,11 @@ impl Queue {
         Response::Normal
     }
 
+    /// Whether there is somebody to tell of replies.
+    pub(super) fn tells(&self) -> bool {
+        self.interruption.as_ref().is_some_and(|interruption| interruption.sink.is_some())
+    }
+
     /// The interruption that is due, once for each time replies arrive.
     pub(super) fn take_due(&mut self, now: u64) -> Option<Interruption> {
         let mut due = false;

@@ -28,7 +28,7 @@ pub(crate) const BUS: &[Attribute<()>] = &[
     Attribute::ro("bindings", |state, ()| Ok(bindings(state))),
     Attribute::ro("bindings_complete_count", |state, ()| Ok(format!("{}\n", state.bus.bindings_complete))),
     Attribute::rw("config_time", |state, ()| Ok(format!("{}\n", state.bus.config_time)), |state, (), text| store_config_time(state, text)),
-    Attribute::rw("drivers_autoprobe", |_, ()| Ok("1\n".to_owned()), |_, (), _| Ok(())),
+    Attribute::rw("drivers_autoprobe", |state, ()| Ok(format!("{}\n", u8::from(state.bus.autoprobe))), |state, (), text| { state.bus.autoprobe = !text.starts_with('0'); Ok(()) }),
     Attribute::wo("drivers_probe", |state, (), text| state.store_drivers_probe(drivers::name(text))),
     Attribute::ro("features", |state, ()| Ok(text::format_features(state.bus.qci.and_then(|qci| Features::from_word(qci.flags))))),
     Attribute::rw("poll_thread", |state, ()| Ok(format!("{}\n", u8::from(state.bus.poll_thread))), |state, (), text| store_poll_thread(state, text)),

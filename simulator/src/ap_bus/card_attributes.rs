@@ -1,13 +1,15 @@
 //! The files of a card device: the bus's (`drivers/s390/crypto/ap_card.c`) and, while it is bound, those of cex4card
 //! (`zcrypt_card.c`, `zcrypt_cex4.c`).
 
-use super::{CardDevice, uevent::{card_path, queue_path}};
+use super::{
+    CardDevice,
+    uevent::{card_environment, card_path, queue_path},
+};
 use crate::{
-    Mode,
     host::State,
     sysfs::{Attribute, Errno, integer},
 };
-use adjunct_ap::{Apid, Apqn};
+use adjunct_ap::{Apid, Apqn, host::Mode};
 
 /// Attributes of a card.
 #[rustfmt::skip]
@@ -30,11 +32,17 @@ pub(crate) const CARD: &[Attribute<Apid>] = &[
     Attribute::ro("requestq_count", |_, _| Ok("0\n".to_owned())),
     Attribute::ro("serialnr", |_, _| Ok("\n".to_owned())).when(|state, apid| is(state, apid, Mode::Cca) || is(state, apid, Mode::Ep11)),
     Attribute::ro("type", |state, apid| Ok(kind(card(state, apid)?))).when(bound),
-    Attribute::wo("uevent", |_, _, _| Ok(())),
+    Attribute::rw("uevent", show_uevent, |state, apid, text| state.bus.synthesize(card_path(apid), text)),
 ];
 
 fn card(state: &State, apid: Apid) -> Result<&CardDevice, Errno> {
     state.bus.cards.get(&apid).ok_or(libc::ENODEV)
+}
+
+fn show_uevent(state: &State, apid: Apid) -> Result<String, Errno> {
+    let card = card(state, apid)?;
+    let driver = if card.bound { "DRIVER=cex4card\n" } else { "" };
+    Ok(driver.to_owned() + &card_environment(card).join("\n") + "\n")
 }
 
 fn flag(on: bool) -> String {

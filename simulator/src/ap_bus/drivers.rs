@@ -7,7 +7,7 @@ use crate::{
     host::State,
     sysfs::{Attribute, Errno},
 };
-use adjunct_ap::{Apid, Apqn};
+use adjunct_ap::{Apid, Apqn, host::QueueDriver};
 use std::time::Duration;
 
 /// A driver of the AP bus.
@@ -21,37 +21,21 @@ pub(crate) enum DriverName {
     VfioAp,
 }
 
-/// A driver of queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum QueueDriver {
-    /// The host's own: gets what the masks reserve.
-    Cex4Queue,
-    /// Gets the rest.
-    VfioAp,
-}
+/// In the order in which they were registered, which is the order in which they are asked.
+const QUEUE_DRIVERS: [QueueDriver; 2] = [QueueDriver::Cex4queue, QueueDriver::VfioAp];
 
-impl QueueDriver {
-    /// In the order in which they were registered, which is the order in which they are asked.
-    const ALL: [Self; 2] = [Self::Cex4Queue, Self::VfioAp];
-
-    pub(crate) fn name(self) -> DriverName {
-        match self {
-            Self::Cex4Queue => DriverName::Cex4Queue,
-            Self::VfioAp => DriverName::VfioAp,
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Self::Cex4Queue => "cex4queue",
-            Self::VfioAp => "vfio_ap",
+impl From<QueueDriver> for DriverName {
+    fn from(driver: QueueDriver) -> Self {
+        match driver {
+            QueueDriver::Cex4queue => Self::Cex4Queue,
+            QueueDriver::VfioAp => Self::VfioAp,
         }
     }
 }
 
 impl DriverName {
     fn queue_driver(self) -> Option<QueueDriver> {
-        QueueDriver::ALL.into_iter().find(|driver| driver.name() == self)
+        QUEUE_DRIVERS.into_iter().find(|driver| DriverName::from(*driver) == self)
     }
 }
 
@@ -90,10 +74,18 @@ impl State {
             return self.probe(apqn, driver);
         }
         let apid = self.card_named(device).ok_or(libc::ENODEV)?;
-        let card = self.bus.cards.get_mut(&apid).filter(|card| !card.bound).ok_or(libc::EBUSY)?;
+        if self.bus.cards.get(&apid).is_some_and(|card| card.bound) {
+            return Err(libc::EBUSY);
+        }
+        self.bind_card(apid);
+        Ok(())
+    }
+
+    /// cex4card takes every card.
+    pub(super) fn bind_card(&mut self, apid: Apid) {
+        let Some(card) = self.bus.cards.get_mut(&apid).filter(|card| !card.bound) else { return };
         (card.bound, card.online) = (true, true);
         self.bus.tell("bind", card_path(apid), &["DRIVER=cex4card".to_owned()]);
-        Ok(())
     }
 
     fn store_unbind(&mut self, driver: DriverName, device: &str) -> Result<(), Errno> {
@@ -115,7 +107,7 @@ impl State {
     /// `drivers_probe`: asks the drivers for a device; that none wants it is no error.
     pub(super) fn store_drivers_probe(&mut self, device: &str) -> Result<(), Errno> {
         if let Some(apid) = self.card_named(device) {
-            let _ = self.store_bind(DriverName::Cex4Card, &format!("card{apid}"));
+            self.bind_card(apid);
             return Ok(());
         }
         let apqn = self.queue_named(device).ok_or(libc::ENODEV)?;
@@ -132,15 +124,15 @@ impl State {
     /// Gives a queue without driver to the first one that takes it.
     pub(super) fn attach(&mut self, apqn: Apqn) {
         // A refusal is an answer: the next driver is asked.
-        let _ = QueueDriver::ALL.into_iter().find(|driver| self.probe(apqn, *driver).is_ok());
+        let _ = QUEUE_DRIVERS.into_iter().find(|driver| self.probe(apqn, *driver).is_ok());
     }
 
     /// Whether a driver may have a queue: an override decides, else the masks.
     fn may_probe(&self, apqn: Apqn, driver: QueueDriver) -> bool {
         match self.bus.queues.get(&apqn).map(|queue| queue.driver_override.as_deref()) {
             None => false,
-            Some(Some(name)) => name == driver.text(),
-            Some(None) => self.bus.reserves(apqn) == (driver == QueueDriver::Cex4Queue),
+            Some(Some(name)) => name == driver.to_string(),
+            Some(None) => self.bus.reserves(apqn) == (driver == QueueDriver::Cex4queue),
         }
     }
 
@@ -150,15 +142,16 @@ impl State {
         }
         let queue = self.bus.queues.get_mut(&apqn).ok_or(libc::ENODEV)?;
         queue.driver = Some(driver);
+        self.bus.bound += 1;
         self.bus.bindings_armed = true;
         match driver {
-            QueueDriver::Cex4Queue => {
+            QueueDriver::Cex4queue => {
                 queue.online = true;
                 self.initiate(apqn);
             }
             QueueDriver::VfioAp => self.vfio_probe(apqn),
         }
-        self.bus.tell("bind", queue_path(apqn), &[format!("DRIVER={}", driver.text())]);
+        self.bus.tell("bind", queue_path(apqn), &[format!("DRIVER={driver}")]);
         self.check_bindings();
         Ok(())
     }
@@ -171,6 +164,7 @@ impl State {
         }
         if let Some(queue) = self.bus.queues.get_mut(&apqn) {
             (queue.driver, queue.initiated) = (None, false);
+            self.bus.bound -= 1;
         }
         self.adapters.zeroize(apqn);
         self.bus.tell("unbind", queue_path(apqn), &[]);
@@ -201,8 +195,7 @@ impl State {
 
     /// How many queues are bound, of how many.
     pub(super) fn bindings(&self) -> (usize, usize) {
-        let queues = &self.bus.queues;
-        (queues.values().filter(|queue| queue.driver.is_some()).count(), queues.len())
+        (self.bus.bound, self.bus.queues.len())
     }
 
     /// Tells udev when every queue has a driver (`ap_check_bindings_complete`).

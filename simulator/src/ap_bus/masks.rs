@@ -1,11 +1,8 @@
 //! `apmask` and `aqmask`: writes, what refuses them, and who gets the queues afterwards.
 
-use super::{
-    QueueDriver,
-    uevent::ROOT,
-};
+use super::uevent::ROOT;
 use crate::{MaskBusyRule, host::State, sysfs::Errno};
-use adjunct_ap::{Adm, Apm, Apqn, Aqm, Matrix, text};
+use adjunct_ap::{Adm, Apm, Apqn, Aqm, Matrix, host::QueueDriver, text};
 
 impl State {
     /// `drivers/s390/crypto/ap_bus.c: apmask_store`.
@@ -61,7 +58,7 @@ impl State {
         for apqn in queues {
             let driver = self.bus.queues.get(&apqn).and_then(|queue| queue.driver);
             // A queue without driver counts as one of a driver that is not the host's.
-            let hosts = driver == Some(QueueDriver::Cex4Queue);
+            let hosts = driver == Some(QueueDriver::Cex4queue);
             if hosts != self.bus.reserves(apqn) {
                 self.unbind(apqn);
                 self.attach(apqn);

@@ -1,18 +1,24 @@
 //! The files of a queue device: the bus's (`drivers/s390/crypto/ap_queue.c`) and those of the driver it is bound to
 //! (`zcrypt_queue.c`, `vfio_ap_ops.c`).
 
-use super::{QueueDevice, QueueDriver, card_attributes::zero_or_one, uevent::queue_path};
+use super::{
+    QueueDevice,
+    card_attributes::zero_or_one,
+    uevent::{mode_text, queue_path},
+};
 use crate::{
-    Mode,
     host::State,
     sysfs::{Attribute, Errno, PAGE},
 };
-use adjunct_ap::{Apm, Apqn, Aqm};
+use adjunct_ap::{
+    Apqn,
+    host::{Mode, QueueDriver},
+};
 
 /// Attributes of a queue.
 #[rustfmt::skip]
 pub(crate) const QUEUE: &[Attribute<Apqn>] = &[
-    Attribute::ro("ap_functions", |state, apqn| functions(state, apqn)),
+    Attribute::ro("ap_functions", functions),
     Attribute::ro("chkstop", |state, apqn| Ok(flag(queue(state, apqn)?.checkstop))),
     Attribute::ro("config", |state, apqn| Ok(flag(queue(state, apqn)?.config))),
     Attribute::rw("driver_override", show_override, store_override).when(|state, _| state.profile.has_driver_override()),
@@ -24,14 +30,14 @@ pub(crate) const QUEUE: &[Attribute<Apqn>] = &[
     Attribute::rw("request_count", |state, apqn| Ok(requests(queue(state, apqn)?)), |_, _, _| Ok(())),
     Attribute::ro("requestq_count", |_, _| Ok("0\n".to_owned())),
     Attribute::rw("reset", |state, apqn| Ok(reset(state, apqn)), |state, apqn, _| { state.adapters.reset(apqn); Ok(()) }),
-    Attribute::ro("status", |state, apqn| Ok(state.vfio_status(apqn))).when(|state, apqn| driver(state, apqn) == Some(QueueDriver::VfioAp)),
-    Attribute::wo("uevent", |_, _, _| Ok(())),
+    Attribute::ro("status", |state, apqn| Ok(format!("{}\n", state.vfio_status(apqn)))).when(|state, apqn| driver(state, apqn) == Some(QueueDriver::VfioAp)),
+    Attribute::rw("uevent", show_uevent, |state, apqn, text| state.bus.synthesize(queue_path(apqn), text)),
 ];
 
 impl QueueDevice {
     /// Bound to the host's own driver.
     pub(super) fn is_hosts(&self) -> bool {
-        self.driver == Some(QueueDriver::Cex4Queue)
+        self.driver == Some(QueueDriver::Cex4queue)
     }
 }
 
@@ -44,11 +50,17 @@ fn driver(state: &State, apqn: Apqn) -> Option<QueueDriver> {
 }
 
 fn is_hosts(state: &State, apqn: Apqn) -> bool {
-    driver(state, apqn) == Some(QueueDriver::Cex4Queue)
+    driver(state, apqn) == Some(QueueDriver::Cex4queue)
 }
 
 fn is_ep11(state: &State, apqn: Apqn) -> bool {
     state.bus.cards.get(&apqn.apid).is_some_and(|card| card.mode() == Some(Mode::Ep11))
+}
+
+fn show_uevent(state: &State, apqn: Apqn) -> Result<String, Errno> {
+    let driver = queue(state, apqn)?.driver.map(|driver| format!("DRIVER={driver}\n"));
+    let mode = state.bus.cards.get(&apqn.apid).and_then(mode_text).map(|mode| mode + "\n");
+    Ok(driver.unwrap_or_default() + &mode.unwrap_or_default())
 }
 
 fn flag(on: bool) -> String {
@@ -73,7 +85,8 @@ fn functions(state: &State, apqn: Apqn) -> Result<String, Errno> {
 
 fn interrupt(state: &State, apqn: Apqn) -> String {
     let status = state.adapters.test(apqn).status;
-    let text = if status.interruptions_enabled() { "Interrupts enabled.\n" } else { "Interrupts disabled.\n" };
+    let text =
+        if status.interruptions_enabled() { "Interrupts enabled.\n" } else { "Interrupts disabled.\n" };
     text.to_owned()
 }
 
@@ -86,9 +99,10 @@ fn reset(state: &State, apqn: Apqn) -> String {
 
 fn store_online(state: &mut State, apqn: Apqn, text: &str) -> Result<(), Errno> {
     let on = zero_or_one(text)?;
-    let card_online = state.bus.cards.get(&apqn.apid).is_some_and(|card| card.online);
+    let card = state.bus.cards.get(&apqn.apid).ok_or(libc::ENODEV)?;
+    let (card_works, card_online) = (card.config && !card.checkstop, card.online);
     let queue = state.bus.queues.get_mut(&apqn).ok_or(libc::ENODEV)?;
-    if on && (!queue.config || queue.checkstop) {
+    if on && !(card_works && queue.config && !queue.checkstop) {
         return Err(libc::ENODEV);
     }
     if on && !card_online {
@@ -108,7 +122,6 @@ fn show_override(state: &State, apqn: Apqn) -> Result<String, Errno> {
 fn store_override(state: &mut State, apqn: Apqn, text: &str) -> Result<(), Errno> {
     // Known to be so only after a write; a mask of the kernel's command line does not count.
     if state.bus.masks_changed {
-        debug_assert!(state.bus.apmask != Apm::ALL || state.bus.aqmask != Aqm::ALL);
         return Err(libc::EINVAL);
     }
     if text.len() >= PAGE - 1 {

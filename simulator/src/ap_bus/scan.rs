@@ -2,9 +2,9 @@
 
 use super::{
     CardDevice, QueueDevice,
-    uevent::{ROOT, card_path, queue_path},
+    uevent::{ROOT, card_environment, card_path, mode_text, queue_path},
 };
-use crate::{Mode, Qci, Response, Tested, host::State};
+use crate::{Qci, Response, Tested, host::State};
 use adjunct_ap::{Apid, Apqi, Apqn};
 
 /// Types that drivers know: CEX4 to CEX8.
@@ -67,7 +67,7 @@ impl State {
 
     /// Scans if the time has come.
     pub(crate) fn scan_if_due(&mut self) {
-        if self.clock.now() >= self.bus.next_scan {
+        if self.has_ap && self.clock.now() >= self.bus.next_scan {
             self.scan();
         }
     }
@@ -126,7 +126,8 @@ impl State {
             _ => {
                 let answer = self.adapters.query_type(apqn, u64::from(CEX8) << 24);
                 let compatible = Hardware::of(answer.info).kind;
-                (answer.status.is(Response::Normal) && (CEX4..=CEX8).contains(&compatible)).then_some(compatible)
+                (answer.status.is(Response::Normal) && (CEX4..=CEX8).contains(&compatible))
+                    .then_some(compatible)
             }
         }
     }
@@ -140,14 +141,15 @@ impl State {
             max_message: hardware.max_message,
             config: !tested.status.is(Response::Deconfigured),
             checkstop: tested.status.is(Response::Checkstopped),
-            bound: true,
-            online: true,
+            bound: false,
+            online: false,
         };
-        let mut environment = vec![format!("DEV_TYPE={compatible:04X}"), format!("MODALIAS=ap:t{compatible:02X}")];
-        environment.extend(mode_text(&card));
+        let environment = card_environment(&card);
         self.bus.cards.insert(apid, card);
         self.bus.tell("add", card_path(apid), &environment);
-        self.bus.tell("bind", card_path(apid), &["DRIVER=cex4card".to_owned()]);
+        if self.bus.autoprobe {
+            self.bind_card(apid);
+        }
     }
 
     fn update_card(&mut self, apid: Apid, tested: &Tested) {
@@ -187,9 +189,12 @@ impl State {
         };
         self.bus.queues.insert(apqn, queue);
         self.bus.bindings_armed = true;
-        let environment: Vec<String> = self.bus.cards.get(&apqn.apid).and_then(mode_text).into_iter().collect();
+        let environment: Vec<String> =
+            self.bus.cards.get(&apqn.apid).and_then(mode_text).into_iter().collect();
         self.bus.tell("add", queue_path(apqn), &environment);
-        self.attach(apqn);
+        if self.bus.autoprobe {
+            self.attach(apqn);
+        }
         // Whoever drives it, and also when nobody does.
         if !self.bus.queues.get(&apqn).is_some_and(|queue| queue.initiated) {
             self.initiate(apqn);
@@ -232,13 +237,4 @@ impl State {
         let domains = self.configured_domains().into_iter().filter(|apqi| self.bus.aqmask.contains(*apqi));
         self.bus.domain = domains.into_iter().find(answers);
     }
-}
-
-fn mode_text(card: &CardDevice) -> Option<String> {
-    let mode = match card.mode()? {
-        Mode::Accelerator => "accel",
-        Mode::Cca => "cca",
-        Mode::Ep11 => "ep11",
-    };
-    Some(format!("MODE={mode}"))
 }

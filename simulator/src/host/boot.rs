@@ -2,11 +2,8 @@
 
 use super::State;
 use crate::{
-    Adapters, ApFacilities, Card, Clock, HostFile, HostFileError, KernelProfile, Machine,
-    ap_bus::ApBus,
-    host_file::MdevEntry,
-    sysfs,
-    vfio_ap::VfioAp,
+    Adapters, ApFacilities, Card, Clock, HostFile, HostFileError, Machine, ap_bus::ApBus,
+    host_file::MdevEntry, sysfs, vfio_ap::VfioAp,
 };
 use adjunct_ap::{Matrix, text::Features};
 use adjunct_cpu_model::{Feature, Model};
@@ -43,11 +40,20 @@ fn facilities(model: &Model) -> ApFacilities {
 
 impl State {
     /// The kernel starts: first the bus with its own drivers, then vfio_ap, which finds all queues taken.
-    pub(crate) fn boot(profile: KernelProfile, adapters: Adapters, clock: Clock) -> Self {
-        let vfio = VfioAp::new(adapters.query_configuration().as_ref());
-        let mut state =
-            Self { profile, adapters, clock, bus: ApBus::new(), vfio, log: Vec::new(), waiting: None };
-        state.scan();
+    pub(crate) fn boot(file: &HostFile, adapters: Adapters, clock: Clock) -> Self {
+        let mut state = Self {
+            profile: file.kernel,
+            bus: ApBus::new(),
+            vfio: VfioAp::new(adapters.query_configuration().as_ref()),
+            has_ap: file.machine.full().contains(Feature::Ap),
+            adapters,
+            clock,
+            log: Vec::new(),
+            waiting: None,
+        };
+        if state.has_ap {
+            state.scan();
+        }
         state
     }
 }
@@ -93,7 +99,8 @@ impl Boot<'_> {
         )?;
         let adapters = mdev.adapters.iter().map(|id| ("adapters", "assign_adapter", id.0));
         let domains = mdev.domains.iter().map(|id| ("domains", "assign_domain", id.0));
-        let control = mdev.control_domains.iter().map(|id| ("control_domains", "assign_control_domain", id.0));
+        let control =
+            mdev.control_domains.iter().map(|id| ("control_domains", "assign_control_domain", id.0));
         for (key, attribute, id) in adapters.chain(domains).chain(control) {
             let path = format!("devices/vfio_ap/matrix/{uuid}/{attribute}");
             self.store(&path, id).map_err(|errno| HostFileError::Refused {
@@ -110,7 +117,8 @@ impl Boot<'_> {
         let matrix = Matrix { apm: mdev.adapters, aqm: mdev.domains, adm: mdev.control_domains };
         match errno {
             libc::EADDRNOTAVAIL => {
-                let kept: Vec<String> = self.state.bus.share().conflict(&matrix).map(|apqn| apqn.to_string()).collect();
+                let kept: Vec<String> =
+                    self.state.bus.share().conflict(&matrix).map(|apqn| apqn.to_string()).collect();
                 format!(
                     "the host keeps {}; take the adapter out of ap.apmask or the domain out of ap.aqmask",
                     kept.join(", ")
@@ -118,7 +126,8 @@ impl Boot<'_> {
             }
             libc::EADDRINUSE => {
                 let others = self.state.vfio.users(&matrix, mdev.uuid);
-                let said: Vec<String> = others.iter().map(|(apqn, other)| format!("{apqn} is given to mdev {other}")).collect();
+                let said: Vec<String> =
+                    others.iter().map(|(apqn, other)| format!("{apqn} is given to mdev {other}")).collect();
                 said.join(", ")
             }
             _ => format!("the kernel refused {id} ({id:#x})"),

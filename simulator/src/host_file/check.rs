@@ -2,7 +2,7 @@
 
 use super::{ApSection, CardEntry, HostFile, MdevEntry, error::Wrong, raw};
 use crate::KernelProfile;
-use adjunct_ap::{Adm, Apid, Apm, ApMask, Aqm, Number, text, text::Features};
+use adjunct_ap::{Adm, ApMask, Apid, Apm, Aqm, Number, text, text::Features};
 use adjunct_cpu_model::{Feature, Model};
 use toml::Spanned;
 
@@ -24,13 +24,29 @@ pub(super) fn host(raw: raw::Host) -> Checked<HostFile> {
     let kernel = raw.kernel.as_ref().map_or(Ok(KernelProfile::default()), |kernel| {
         kernel.get_ref().parse().map_err(|error: crate::UnknownKernel| wrong(kernel, error.to_string()))
     })?;
-    if let (Some(card), false) = (raw.ap.card.first(), machine.full().contains(Feature::Ap)) {
-        let what = format!("machine {} has no crypto adapters; name a newer one with machine, or no card", machine.name);
-        return Err(wrong(&card.id, what));
+    if !machine.full().contains(Feature::Ap) {
+        no_adapters(&raw, machine)?;
     }
     let ap = ap(raw.ap)?;
     let mdevs = mdevs(&raw.mdev, &ap)?;
     Ok(HostFile { machine, kernel, ap, mdevs })
+}
+
+/// A machine without AP instructions has no AP bus, so nothing can be written to it.
+fn no_adapters(raw: &raw::Host, machine: &Model) -> Checked<()> {
+    let card = raw.ap.card.first().map(|card| card.id.span());
+    let masks = [&raw.ap.apmask, &raw.ap.aqmask].into_iter().flatten().map(Spanned::span).next();
+    let mdev = raw.mdev.first().map(|mdev| mdev.uuid.span());
+    match card.or(masks).or(mdev) {
+        None => Ok(()),
+        Some(span) => {
+            let name = machine.name;
+            let what = format!(
+                "machine {name} has no crypto adapters; name a newer one, or write no card, mask or mdev"
+            );
+            Err(Wrong { span, what })
+        }
+    }
 }
 
 fn machine(name: Option<&Spanned<String>>) -> Checked<&'static Model> {
@@ -78,7 +94,8 @@ fn ap(raw: raw::Ap) -> Checked<ApSection> {
 }
 
 fn features(names: Option<&[Spanned<String>]>) -> Checked<Option<Features>> {
-    let and = |features: Option<Features>, flag: Features| Some(features.map_or(flag, |other| other.union(flag)));
+    let and =
+        |features: Option<Features>, flag: Features| Some(features.map_or(flag, |other| other.union(flag)));
     let Some(names) = names else {
         return Ok(FEATURES.iter().filter_map(|name| Features::named(name)).fold(None, and));
     };
@@ -108,7 +125,10 @@ fn card(raw: &raw::Card, adapters: &Limit, domains: &Limit, usage: &Aqm) -> Chec
     for id in &raw.missing_queues {
         let there = u8::try_from(*id.get_ref()).is_ok_and(|id| usage.contains(id.into()));
         if !there {
-            return Err(wrong(id, format!("domain {} is not in ap.usage_domains, so no card has a queue for it", id.get_ref())));
+            return Err(wrong(
+                id,
+                format!("domain {} is not in ap.usage_domains, so no card has a queue for it", id.get_ref()),
+            ));
         }
     }
     Ok(CardEntry {
@@ -117,7 +137,7 @@ fn card(raw: &raw::Card, adapters: &Limit, domains: &Limit, usage: &Aqm) -> Chec
             .kind
             .get_ref()
             .parse()
-            .map_err(|error: crate::UnknownCardType| wrong(&raw.kind, error.to_string()))?,
+            .map_err(|error: adjunct_ap::host::ParseCardTypeError| wrong(&raw.kind, error.to_string()))?,
         config: raw.config,
         online: raw.online,
         chkstop: raw.chkstop,
@@ -174,7 +194,9 @@ impl Limit {
         let Self { what, max, key } = self;
         match u8::try_from(*id.get_ref()) {
             Ok(id) if id <= *max => Ok(id),
-            _ => Err(wrong(id, format!("{what} {} is beyond {key}, which is {}", id.get_ref(), number(*max)))),
+            _ => {
+                Err(wrong(id, format!("{what} {} is beyond {key}, which is {}", id.get_ref(), number(*max))))
+            }
         }
     }
 

@@ -40,7 +40,8 @@ pub enum HostFileError {
 
 impl HostFileError {
     pub(super) fn of_toml(text: &str, error: &toml::de::Error) -> Self {
-        let what = error.message().replace("unknown field", "unknown key").replace("missing field", "missing key");
+        let what =
+            error.message().replace("unknown field", "unknown key").replace("missing field", "missing key");
         let what = what.lines().collect::<Vec<_>>().join(", ");
         Wrong { span: error.span().unwrap_or_default(), what }.at(text)
     }

@@ -24,7 +24,10 @@ fn the_built_in_host_is_the_example_of_the_documentation() {
         let mdev = &host.mdevs[n];
         mdev.adapters.iter().flat_map(|apid| mdev.domains.iter().map(move |apqi| Apqn { apid, apqi }))
     };
-    assert_eq!(queues(0).map(|q| q.to_string()).collect::<Vec<_>>(), ["05.0004", "05.00ab", "06.0004", "06.00ab"]);
+    assert_eq!(
+        queues(0).map(|q| q.to_string()).collect::<Vec<_>>(),
+        ["05.0004", "05.00ab", "06.0004", "06.00ab"]
+    );
     assert_eq!(queues(1).map(|q| q.to_string()).collect::<Vec<_>>(), ["05.0047", "05.00ff"]);
     assert_eq!(queues(2).map(|q| q.to_string()).collect::<Vec<_>>(), ["06.0047", "06.00ff"]);
     assert_eq!(host.mdevs[2].uuid.to_string(), "6c4a5d2e-0d3e-4c7a-9b0a-000000000003");
@@ -52,18 +55,32 @@ fn what_is_wrong_is_said_with_line_and_column() {
         ("[ap]\nmax_adapter = 256\n", (2, 15), "max_adapter must be 0 to 255"),
         ("[ap]\nfeatures = [\"APSC\"]\nmax_domain = 16\n", (3, 14), "without feature APXA"),
         ("[ap]\nfeatures = [\"APSC\", \"APFOO\"]\n", (2, 21), "\"APFOO\" is not a feature of QCI"),
-        ("[ap]\nusage_domains = [4, 0x147]\n", (2, 21), "domain 327 is beyond ap.max_domain, which is 255 (0xff)"),
+        (
+            "[ap]\nusage_domains = [4, 0x147]\n",
+            (2, 21),
+            "domain 327 is beyond ap.max_domain, which is 255 (0xff)",
+        ),
         ("[ap]\nusage_domains = [4, 5, 4]\n", (2, 24), "domain 4 is listed twice"),
         ("[ap]\napmask = \"5,6\"\n", (2, 10), "apmask \"5,6\" is not a mask"),
         ("[[ap.card]]\nid = 5\n", (1, 1), "missing key `type`"),
-        ("[[ap.card]]\nid = 5\ntype = \"CEX9Q\"\n", (3, 8), "\"CEX9Q\" is not a type of adapter"),
-        ("[[ap.card]]\nid = 64\ntype = \"CEX5C\"\n", (2, 6), "adapter 64 is beyond ap.max_adapter, which is 63"),
+        ("[[ap.card]]\nid = 5\ntype = \"CEX9Q\"\n", (3, 8), "\"CEX9Q\" is not a card"),
+        (
+            "[[ap.card]]\nid = 64\ntype = \"CEX5C\"\n",
+            (2, 6),
+            "adapter 64 is beyond ap.max_adapter, which is 63",
+        ),
         ("[[ap.card]]\nid = -1\ntype = \"CEX5C\"\n", (2, 6), "adapter -1 is beyond"),
         ("[[mdev]]\nuuid = \"123\"\n", (2, 8), "\"123\" is not a UUID"),
-        ("[[mdev]]\nuuid = \"6c4a5d2e-0d3e-4c7a-9b0a-000000000001\"\nadapters = [0x40]\n", (3, 13), "adapter 64 is"),
+        (
+            "[[mdev]]\nuuid = \"6c4a5d2e-0d3e-4c7a-9b0a-000000000001\"\nadapters = [0x40]\n",
+            (3, 13),
+            "adapter 64 is",
+        ),
         ("machine = \"z16\n", (1, 15), ""),
         ("machine = 3931\n", (1, 11), "invalid type"),
         ("machine = \"z900\"\n[[ap.card]]\nid = 5\ntype = \"CEX4C\"\n", (3, 6), "has no crypto adapters"),
+        ("machine = \"z900\"\n[ap]\naqmask = \"-1\"\n", (3, 10), "has no crypto adapters"),
+        ("machine = \"z900\"\n[[mdev]]\nuuid = \"x\"\n", (3, 8), "has no crypto adapters"),
     ];
     for (text, place, says) in cases {
         let (line, column, what) = refusal(text);

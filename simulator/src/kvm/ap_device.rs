@@ -16,8 +16,8 @@ use std::{
 /// ENOENT when there is no such directory; ENODEV when it is no mdev.
 pub(super) fn find(host: &SimHost, path: &Path) -> Result<Uuid> {
     let refused = |errno| KernelError::new("open", path.display().to_string(), errno);
-    let text = path.to_str().ok_or_else(|| refused(libc::ENOENT))?;
-    host.list(text).map_err(|error| refused(error.raw_os_error().unwrap_or(libc::ENOENT)))?;
+    let below = path.strip_prefix("/sys").ok().and_then(Path::to_str).ok_or_else(|| refused(libc::ENOENT))?;
+    host.list(below).map_err(|error| refused(error.raw_os_error().unwrap_or(libc::ENOENT)))?;
     let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| refused(libc::ENODEV))?;
     name.parse().map_err(|_| refused(libc::ENODEV))
 }
@@ -82,9 +82,10 @@ impl ApDevice for SimApDevice {
     fn set_irq(&self, irq: ApIrq, event: Option<&EventFd>) -> Result<()> {
         const REQUEST: &str = "VFIO_DEVICE_SET_IRQS";
         // The kernel takes a reference of its own.
-        let event = event.map(EventFd::try_clone).transpose().map_err(|error| {
-            self.refused(REQUEST, error.raw_os_error().unwrap_or(libc::EBADF))
-        })?;
+        let event = event
+            .map(EventFd::try_clone)
+            .transpose()
+            .map_err(|error| self.refused(REQUEST, error.raw_os_error().unwrap_or(libc::EBADF)))?;
         self.mdev.irq_info(irq.index()).map_err(|errno| self.refused(REQUEST, errno))?;
         self.host.acts().act(REQUEST, format!("{} {irq:?}", self.uuid))?;
         self.mdev.set_irq(irq.index(), event).map_err(|errno| self.refused(REQUEST, errno))

@@ -190,7 +190,10 @@ impl Board {
     }
 
     /// Takes the floating interruption of the highest priority that `enabled` lets through.
-    pub(super) fn take_floating(&self, enabled: zarch::environment::Enabled) -> Option<zarch::environment::Floating> {
+    pub(super) fn take_floating(
+        &self,
+        enabled: zarch::environment::Enabled,
+    ) -> Option<zarch::environment::Floating> {
         if !self.floats.load(Ordering::Acquire) {
             return None;
         }
@@ -263,7 +266,7 @@ impl Board {
         if run_state == RunState::Stopped {
             slot.place = Place::Outside;
             slot.mail.stop = None;
-            slot.stopped = Box::new(registers.clone());
+            *slot.stopped = registers.clone();
         }
         drop(state);
         self.wake.notify_all();

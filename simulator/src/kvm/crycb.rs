@@ -159,8 +159,7 @@ mod tests {
     fn format_2_has_guest_1_in_apcb1() {
         let mut crycb = Crycb::default();
         crycb.set_masks(CrycbFormat::Format2, &guest_1());
-        let expected =
-            [(0x80, 0x06), (0xa0, 0x08), (0xa0 + 21, 0x10), (0xc0, 0x08), (0xc0 + 21, 0x10)];
+        let expected = [(0x80, 0x06), (0xa0, 0x08), (0xa0 + 21, 0x10), (0xc0, 0x08), (0xc0 + 21, 0x10)];
         assert_eq!(set_bytes(&crycb), expected);
         assert_eq!(crycb.masks(CrycbFormat::Format2), guest_1());
     }

@@ -84,7 +84,11 @@ impl Queues<'_> {
         masks.contains(apqn).then(|| operation(self.vm.host.adapters(), apqn))
     }
 
-    fn status(&self, apqn: u16, operation: impl FnOnce(&Adapters, Apqn) -> crate::QueueStatus) -> QueueStatus {
+    fn status(
+        &self,
+        apqn: u16,
+        operation: impl FnOnce(&Adapters, Apqn) -> crate::QueueStatus,
+    ) -> QueueStatus {
         self.queue(apqn, operation).map_or(QueueStatus::response(NOT_AVAILABLE), word)
     }
 

@@ -50,12 +50,19 @@ impl Pending {
     }
 
     /// Takes the one of the highest priority that `enabled` lets through.
-    pub(super) fn take(&mut self, enabled: zarch::environment::Enabled) -> Option<zarch::environment::Floating> {
+    pub(super) fn take(
+        &mut self,
+        enabled: zarch::environment::Enabled,
+    ) -> Option<zarch::environment::Floating> {
         if let Some((cr14, code)) = self.machine_check
             && cr14 & enabled.machine_check != 0
         {
             self.machine_check = None;
-            return Some(zarch::environment::Floating::MachineCheck { code, external_damage: 0, failing_storage: 0 });
+            return Some(zarch::environment::Floating::MachineCheck {
+                code,
+                external_damage: 0,
+                failing_storage: 0,
+            });
         }
         if enabled.service_signal
             && let Some(parameter) = self.service.take()
@@ -88,7 +95,10 @@ mod tests {
         let mut pending = Pending::default();
         pending.enqueue(service(0x1000));
         pending.enqueue(service(0x2001));
-        assert_eq!(pending.take(ALL), Some(zarch::environment::Floating::ServiceSignal { parameter: 0x1001 }));
+        assert_eq!(
+            pending.take(ALL),
+            Some(zarch::environment::Floating::ServiceSignal { parameter: 0x1001 })
+        );
         assert_eq!(pending.take(ALL), None);
     }
 
@@ -97,7 +107,10 @@ mod tests {
         let mut pending = Pending::default();
         pending.enqueue(service(1));
         pending.enqueue(service(0x3000));
-        assert_eq!(pending.take(ALL), Some(zarch::environment::Floating::ServiceSignal { parameter: 0x3001 }));
+        assert_eq!(
+            pending.take(ALL),
+            Some(zarch::environment::Floating::ServiceSignal { parameter: 0x3001 })
+        );
     }
 
     #[test]
@@ -127,8 +140,11 @@ mod tests {
         pending.set_adapter(6);
         pending.enqueue(service(0x1000));
         pending.enqueue(Floating::MachineCheck { cr14: 0x1000_0000, mcic: 1 });
-        let others =
-            zarch::environment::Enabled { machine_check: !0x1000_0000, service_signal: false, io_subclasses: !0x02 };
+        let others = zarch::environment::Enabled {
+            machine_check: !0x1000_0000,
+            service_signal: false,
+            io_subclasses: !0x02,
+        };
         assert_eq!(pending.take(others), None);
         assert_eq!(std::iter::from_fn(|| (!pending.is_empty()).then(|| pending.take(ALL))).count(), 3);
     }

@@ -34,8 +34,8 @@ pub(super) struct Intercept<'a> {
 
 /// The channel subsystem's instructions: all of `handle_io_inst`.
 const CHANNEL_IO: [u16; 16] = [
-    0xb230, 0xb231, 0xb232, 0xb233, 0xb234, 0xb235, 0xb236, 0xb237, 0xb238, 0xb239, 0xb23a, 0xb23b, 0xb23c, 0xb25f,
-    0xb274, 0xb276,
+    0xb230, 0xb231, 0xb232, 0xb233, 0xb234, 0xb235, 0xb236, 0xb237, 0xb238, 0xb239, 0xb23a, 0xb23b, 0xb23c,
+    0xb25f, 0xb274, 0xb276,
 ];
 const PQAP: u16 = 0xb2af;
 
@@ -109,7 +109,7 @@ impl Intercept<'_> {
         const PAGE: u64 = 4096;
         let (x, y) = self.registers();
         let (start, end) = (self.gpr(x), self.gpr(y).wrapping_add(PAGE));
-        if start % PAGE != 0 || end % PAGE != 0 || start >= end || start < 2 * PAGE {
+        if !start.is_multiple_of(PAGE) || !end.is_multiple_of(PAGE) || start >= end || start < 2 * PAGE {
             return Handled::Program(ProgramCode::Specification);
         }
         let prefix = u64::from(self.cpu.state.prefix);
@@ -126,7 +126,7 @@ impl Intercept<'_> {
     fn page_reference(&mut self) -> Handled {
         let (x, y) = self.registers();
         let at = self.gpr(x);
-        if at % 8 != 0 {
+        if !at.is_multiple_of(8) {
             return Handled::Program(ProgramCode::Specification);
         }
         let mut block = [0; 40];
@@ -142,7 +142,7 @@ impl Intercept<'_> {
         }
         self.cpu.state.gprs[y] = match (subcode, *self.pfault) {
             (0, Some(_)) => 8,
-            (0, None) if compare & select != select || token % 8 != 0 => {
+            (0, None) if compare & select != select || !token.is_multiple_of(8) => {
                 return Handled::Program(ProgramCode::Specification);
             }
             (0, None) if token >= self.ram.size() => return Handled::Program(ProgramCode::Addressing),

@@ -5,7 +5,7 @@
 
 use super::crypto::CryptoHost;
 use crate::{Adapters, ApFacilities, SimHost};
-use adjunct_cpu_model::{Feature, FeatureSet, Home, HostCpu, Instruction, Model};
+use adjunct_cpu_model::{Feature, FeatureSet, Home, HostCpu, Model};
 use adjunct_zarch::IMPLEMENTED_FACILITIES;
 
 /// Facility 76, MSA extension 3: protected keys.
@@ -21,16 +21,13 @@ pub(super) const SENSE_RUNNING: u16 = 9;
 
 /// The CPU that the host can give a guest.
 ///
-/// Features that are no facility and no function code are left out, but for `ap`: they are SIE's for
-/// guests of guests, which there are none of, or ask for devices. Crypto functions are left out too:
-/// no cryptography is simulated.
+/// Features that are no facility are left out, but for `ap`: they are SIE's for guests of guests, which
+/// there are none of, or ask for devices. Function codes are left out too: the interpreter has none of the
+/// instructions that have them (PLO, and those of cryptography).
 pub(super) fn host_cpu(host: &SimHost) -> HostCpu {
     let model = host.machine_model();
     let ap = ap_facilities(host.adapters());
     let features = model.full().iter().filter(|feature| is_executed(*feature, ap)).collect::<FeatureSet>();
-    // A facility without what it is built on is no help to anybody.
-    let without_ap = FeatureSet::of(&[Feature::Apqci, Feature::Apft, Feature::Apqi]);
-    let features = if has_ap(model) { features } else { features.difference(without_ap) };
     HostCpu::new(model, features)
 }
 
@@ -61,10 +58,6 @@ fn is_executed(feature: Feature, ap: ApFacilities) -> bool {
         Home::Facility(APFT) => ap.test,
         Home::Facility(AQIC) => ap.interruptions,
         Home::Facility(number) => IMPLEMENTED_FACILITIES.contains(&number),
-        Home::Function(Instruction::Plo, code) => PLO_FUNCTIONS.contains(&code),
         _ => feature == Feature::Ap,
     }
 }
-
-/// Function codes of PERFORM LOCKED OPERATION that the interpreter has.
-const PLO_FUNCTIONS: &[u8] = &[];

@@ -1,8 +1,8 @@
 //! A VM whose CPU model may still change.
 
 use super::{
-    machine,
     crypto::Crypto,
+    machine,
     model::GuestModel,
     storage::Memory,
     vcpu::SimVcpu,
@@ -13,7 +13,6 @@ use adjunct_hypervisor::{
     Built, CryptoAttribute, GuestMemory, KernelError, MemorySize, ModelAttribute, ProtoVm, Result, Vcpu,
 };
 use std::sync::Arc;
-use vm_memory::{GuestMemoryBackend as _, GuestMemoryRegion, MemoryRegionAddress};
 
 /// Most vCPUs of a VM (`KVM_S390_ESCA_CPU_SLOTS`).
 pub(super) const MAX_VCPUS: u16 = 248;
@@ -99,24 +98,24 @@ fn crycb_origin(id: VmId) -> u32 {
     page << 12 | 0x800
 }
 
-/// `kvm_arch_prepare_memory_region`: up to 6.12 the slot's size and its address in the VMM must be multiples of
-/// 1 MiB; later of a page, as every mapping is.
-fn check_alignment(profile: KernelProfile, memory: &GuestMemory) -> bool {
-    let Some(region) = memory.iter().next() else { return false };
-    let Ok(address) = region.get_host_address(MemoryRegionAddress(0)) else { return false };
-    let aligned = address.addr() as u64 % MemorySize::UNIT == 0 && region.len() % MemorySize::UNIT == 0;
-    aligned || profile > KernelProfile::V6_12
+/// `kvm_arch_prepare_memory_region`: up to 6.12 a slot's size must be a multiple of 1 MiB, later of a page, as that
+/// of every mapping is.
+///
+/// DEVNOTE: those kernels want the same of its address in the VMM. That is not asked here: where memory lies in the
+/// process that simulates the host is chance.
+fn suits(profile: KernelProfile, memory: &Memory) -> bool {
+    profile > KernelProfile::V6_12 || memory.size().is_multiple_of(MemorySize::UNIT)
 }
 
 impl ProtoVm for SimProtoVm {
     fn set_memory(&mut self, memory: &GuestMemory) -> Result<()> {
         const REQUEST: &str = "KVM_SET_USER_MEMORY_REGION";
         let invalid = || KernelError::new(REQUEST, THE_VM, libc::EINVAL);
+        let memory = Memory::new(memory).ok_or_else(invalid)?;
         // An existing slot can't get another address.
-        if self.memory.is_some() || !check_alignment(self.host.profile(), memory) {
+        if self.memory.is_some() || !suits(self.host.profile(), &memory) {
             return Err(invalid());
         }
-        let memory = Memory::new(memory).ok_or_else(invalid)?;
         self.host.acts().act(REQUEST, THE_VM)?;
         self.held.push(self.host.acts().hold("memory slot 0"));
         self.memory = Some(Arc::new(memory));

@@ -200,8 +200,12 @@ mod tests {
         prop_oneof![
             (address(), width()).prop_map(|(at, w)| Access::Load(at, w)),
             (address(), width(), any::<u64>()).prop_map(|(at, w, n)| Access::Store(at, w, n)),
-            (address(), width(), 0..2_u64, any::<u64>())
-                .prop_map(move |(at, w, old, new)| Access::Swap(aligned(at, w), w, old, new & 0xff)),
+            (address(), width(), 0..2_u64, any::<u64>()).prop_map(move |(at, w, old, new)| Access::Swap(
+                aligned(at, w),
+                w,
+                old,
+                new & 0xff
+            )),
             (address(), 0..2_u128, any::<u128>()).prop_map(|(at, old, n)| Access::Swap16(at & !15, old, n)),
             (address(), proptest::collection::vec(any::<u8>(), 0..40))
                 .prop_map(|(at, data)| Access::Write(at, data)),

@@ -12,9 +12,7 @@ use super::{
     vm::Shared,
 };
 use crate::Held;
-use adjunct_hypervisor::{
-    CpuReset, CpuState, Exit, Kick, KernelError, Local, Psw, Result, RunState, Vcpu,
-};
+use adjunct_hypervisor::{CpuReset, CpuState, Exit, KernelError, Kick, Local, Psw, Result, RunState, Vcpu};
 use adjunct_zarch::{self as zarch, Cpu, Stop, environment::Machine};
 use std::{sync::Arc, time::Duration};
 
@@ -45,6 +43,8 @@ pub struct SimVcpu {
     pfault: Option<u64>,
     /// An external call went to `cpu` and, as far as was seen, is still pending there.
     external_call: bool,
+    /// Nothing was executed since the guest began to wait.
+    idle: bool,
     #[expect(dead_code, reason = "held for its drop")]
     held: Held,
     vm: Arc<Shared>,
@@ -63,6 +63,7 @@ impl SimVcpu {
             bell: vm.board.bell(id),
             pfault: None,
             external_call: false,
+            idle: false,
             held,
             vm,
         }
@@ -80,18 +81,17 @@ impl SimVcpu {
             {
                 return Ok(exit);
             }
-            self.note_external_call();
             let arrivals = vm.board.arrivals();
-            let mut guest = Guest::new(&vm, self.id, &self.facilities, &self.machine);
-            match self.cpu.run(ram, &mut guest, u64::from(SLICE)) {
+            let (stop, timer) = self.slice(&vm, ram);
+            self.note_external_call();
+            self.idle &= stop == Stop::EnabledWait;
+            match stop {
                 Stop::Budget => {
                     vm.clock.executed(SLICE);
                     vm.board.time_passed();
                 }
-                Stop::EnabledWait => {
-                    let timer = self.cpu.next_timer(&guest).map(|units| vm.clock.after(units));
-                    self.wait(&vm.board, arrivals, timer);
-                }
+                Stop::EnabledWait if self.let_replies_arrive() => {}
+                Stop::EnabledWait => self.wait(&vm.board, arrivals, timer),
                 Stop::Instruction { ipa, ipb } => {
                     if let Some(exit) = self.intercepted(&vm, ram, ipa, ipb) {
                         return Ok(exit);
@@ -110,12 +110,30 @@ impl SimVcpu {
         }
     }
 
+    /// Executes for a while. After an enabled wait also when a timer ends it, in nanoseconds of the host's clock.
+    fn slice(&mut self, vm: &Shared, ram: &Absolute<'_>) -> (Stop, Option<u64>) {
+        let mut guest = Guest::new(vm, self.id, &self.facilities, &self.machine);
+        let stop = self.cpu.run(ram, &mut guest, u64::from(SLICE));
+        let timer = match stop {
+            Stop::EnabledWait => self.cpu.next_timer(&guest).map(|units| vm.clock.after(units)),
+            _ => None,
+        };
+        (stop, timer)
+    }
+
     /// An instruction that SIE leaves to the host: the kernel's part of it, or user space's.
     fn intercepted(&mut self, vm: &Shared, ram: &Absolute<'_>, ipa: u16, ipb: u32) -> Option<Exit> {
         vm.clock.left();
         vm.board.time_passed();
-        let mut intercept =
-            intercept::Intercept { cpu: &mut self.cpu, id: self.id, vm, ram, pfault: &mut self.pfault, ipa, ipb };
+        let mut intercept = intercept::Intercept {
+            cpu: &mut self.cpu,
+            id: self.id,
+            vm,
+            ram,
+            pfault: &mut self.pfault,
+            ipa,
+            ipb,
+        };
         match intercept.handle() {
             Handled::Done => None,
             Handled::Program(code) => {
@@ -127,9 +145,22 @@ impl SimVcpu {
         }
     }
 
+    /// When a guest begins to wait, replies that its queues work on arrive: the clock moves by the time that they take.
+    /// `false` when that was done before, or replies take no time.
+    fn let_replies_arrive(&mut self) -> bool {
+        let service_time = self.vm.host.adapters().operate(|machine| machine.service_time);
+        if self.idle || service_time.is_zero() || self.vm.hook().is_none() {
+            return false;
+        }
+        self.idle = true;
+        self.vm.host.advance(service_time);
+        self.vm.board.time_passed();
+        true
+    }
+
     fn wait(&self, board: &Board, arrivals: u64, timer: Option<u64>) {
         if let Woken::Jump(nanoseconds) = board.wait(self.id, arrivals, timer) {
-            self.vm.host.clock().advance(Duration::from_nanos(nanoseconds));
+            self.vm.host.advance(Duration::from_nanos(nanoseconds));
             self.vm.board.time_passed();
         }
     }
@@ -271,7 +302,8 @@ impl Vcpu for SimVcpu {
     fn inject(&mut self, interruption: Local) -> Result<()> {
         match interruption {
             Local::Program { code } => {
-                let code = intercept::program_code(code).ok_or_else(|| self.refused("KVM_S390_IRQ", libc::EINVAL))?;
+                let code = intercept::program_code(code)
+                    .ok_or_else(|| self.refused("KVM_S390_IRQ", libc::EINVAL))?;
                 self.cpu.inject_program(code);
             }
             Local::Restart => self.cpu.inject_restart(),

@@ -5,8 +5,8 @@ use super::{
     ap_device::SimApDevice,
     board::Board,
     clock::GuestClock,
-    crypto::{Crypto, CryptoRefusal, SieBlock},
     crycb,
+    crypto::{Crypto, CryptoRefusal, SieBlock},
     model::GuestModel,
     storage::Memory,
 };

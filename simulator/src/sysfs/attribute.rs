@@ -48,10 +48,13 @@ impl<T: Copy> Attribute<T> {
     }
 }
 
+type Reader = Box<dyn FnOnce(&State) -> Result<String, Errno>>;
+type Writer = Box<dyn FnOnce(&mut State, &str) -> Result<(), Errno>>;
+
 /// An attribute of one directory, ready to be read or written.
 pub(super) struct File {
-    pub(super) show: Option<Box<dyn FnOnce(&State) -> Result<String, Errno>>>,
-    pub(super) store: Option<Box<dyn FnOnce(&mut State, &str) -> Result<(), Errno>>>,
+    pub(super) show: Option<Reader>,
+    pub(super) store: Option<Writer>,
 }
 
 /// The attribute `name` in the directory of `of`, if it is there.

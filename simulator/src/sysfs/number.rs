@@ -52,7 +52,9 @@ mod tests {
 
     #[test]
     fn yes_and_no_are_told_by_their_first_letters() {
-        for (text, value) in [("1\n", true), ("yes", true), ("ON", true), ("0", false), ("off", false), ("No", false)] {
+        for (text, value) in
+            [("1\n", true), ("yes", true), ("ON", true), ("0", false), ("off", false), ("No", false)]
+        {
             assert_eq!(boolean(text), Ok(value), "{text}");
         }
         for text in ["", "2", "o", "ox", " 1"] {

@@ -89,9 +89,18 @@ const STATIC: &[(Dir, &str, Dir)] = &[
     (Dir::Kernel, "iommu_groups", Dir::IommuGroups),
 ];
 
+/// Whether a directory is there at all: on a machine without AP instructions neither bus nor driver starts
+/// (`drivers/s390/crypto/ap_bus.c: ap_module_init`, `vfio_ap_drv.c: vfio_ap_init`).
+fn is_there(state: &State, dir: Dir) -> bool {
+    let needs_ap =
+        matches!(dir, Dir::BusAp | Dir::BusMatrix | Dir::ClassMdevBus | Dir::DevicesAp | Dir::DevicesVfioAp);
+    state.has_ap || !needs_ap
+}
+
 /// What `name` stands for in `dir`.
 pub(super) fn entry(state: &State, dir: Dir, name: &str) -> Option<Entry> {
-    let fixed = STATIC.iter().find(|(of, n, _)| *of == dir && *n == name).map(|(_, _, to)| *to);
+    let fixed = STATIC.iter().find(|(of, n, to)| *of == dir && *n == name && is_there(state, *to));
+    let fixed = fixed.map(|(_, _, to)| *to);
     if let Some(to) = fixed.or_else(|| changing(state, dir, name)) {
         return Some(Entry::Dir(to));
     }
@@ -100,8 +109,8 @@ pub(super) fn entry(state: &State, dir: Dir, name: &str) -> Option<Entry> {
 
 /// The names in `dir`, sorted.
 pub(super) fn names(state: &State, dir: Dir) -> Vec<String> {
-    let mut names: Vec<String> =
-        STATIC.iter().filter(|(of, ..)| *of == dir).map(|(_, name, _)| (*name).to_owned()).collect();
+    let fixed = STATIC.iter().filter(|(of, _, to)| *of == dir && is_there(state, *to));
+    let mut names: Vec<String> = fixed.map(|(_, name, _)| (*name).to_owned()).collect();
     names.extend(changing_names(state, dir));
     names.extend(file_names(state, dir));
     names.sort();
@@ -175,13 +184,18 @@ fn changing_names(state: &State, dir: Dir) -> Vec<String> {
     let card = |apid: &Apid| format!("card{apid}");
     let bus = &state.bus;
     match dir {
-        Dir::BusApDevices => bus.cards.keys().map(card).chain(bus.queues.keys().map(Apqn::to_string)).collect(),
+        Dir::BusApDevices => {
+            bus.cards.keys().map(card).chain(bus.queues.keys().map(Apqn::to_string)).collect()
+        }
         Dir::DevicesAp => bus.cards.keys().map(card).collect(),
         Dir::BusApDriver(DriverName::Cex4Card) => {
             bus.cards.iter().filter(|(_, device)| device.bound).map(|(apid, _)| card(apid)).collect()
         }
         Dir::BusApDriver(of) => {
-            let bound = bus.queues.iter().filter(|(_, device)| device.driver.is_some_and(|d| d.name() == of));
+            let bound = bus
+                .queues
+                .iter()
+                .filter(|(_, device)| device.driver.is_some_and(|driver| DriverName::from(driver) == of));
             bound.map(|(apqn, _)| apqn.to_string()).collect()
         }
         Dir::Card(apid) => {
@@ -192,7 +206,9 @@ fn changing_names(state: &State, dir: Dir) -> Vec<String> {
         Dir::Matrix | Dir::MdevTypeDevices | Dir::BusMdevDevices | Dir::BusMdevDriver => {
             state.vfio.mdevs.keys().map(Uuid::to_string).collect()
         }
-        Dir::Mdev(_) => ["driver", "iommu_group", "mdev_type", "subsystem", "vfio-dev"].map(str::to_owned).into(),
+        Dir::Mdev(_) => {
+            ["driver", "iommu_group", "mdev_type", "subsystem", "vfio-dev"].map(str::to_owned).into()
+        }
         Dir::VfioDevs(uuid) => vfio_dev(state, uuid).into_iter().collect(),
         Dir::IommuGroups => state.vfio.mdevs.values().map(|mdev| mdev.group.to_string()).collect(),
         Dir::IommuGroup(_) => vec!["devices".to_owned()],
@@ -223,7 +239,7 @@ fn vfio_dev(state: &State, uuid: Uuid) -> Option<String> {
 fn driver(state: &State, dir: Dir) -> Option<DriverName> {
     match dir {
         Dir::Card(apid) => state.bus.cards.get(&apid)?.bound.then_some(DriverName::Cex4Card),
-        Dir::Queue(apqn) => Some(state.bus.queues.get(&apqn)?.driver?.name()),
+        Dir::Queue(apqn) => Some(state.bus.queues.get(&apqn)?.driver?.into()),
         _ => None,
     }
 }

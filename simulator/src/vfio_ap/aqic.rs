@@ -33,11 +33,14 @@ impl State {
 
     fn enable_interruption(&mut self, uuid: Uuid, apqn: Apqn, notification: Notification) -> QueueStatus {
         let Notification { nib, isc, sink } = notification;
-        let mapped = |nib: &u64| self.vfio.mdevs.get(&uuid).is_some_and(|mdev| mdev.dma.iter().any(|m| m.contains(nib)));
+        let mapped = |nib: &u64| {
+            self.vfio.mdevs.get(&uuid).is_some_and(|mdev| mdev.dma.iter().any(|m| m.contains(nib)))
+        };
         let Some(nib) = nib.filter(|nib| *nib != 0).filter(mapped) else {
             return QueueStatus::response(Response::InvalidAddress);
         };
-        let status = self.adapters.set_interruption(apqn, Some(Interruption { nib, isc: isc & 7, sink: Some(sink) }));
+        let status =
+            self.adapters.set_interruption(apqn, Some(Interruption { nib, isc: isc & 7, sink: Some(sink) }));
         match status.code() {
             0x00 => {
                 if let Some(queue) = self.vfio.queues.get_mut(&apqn) {

@@ -21,7 +21,9 @@ impl State {
             .flat_map(|(uuid, mdev)| {
                 let queues = mdev.matrix.conflict(matrix);
                 queues.map(move |apqn| {
-                    format!("vfio_ap_mdev {uuid}: Can not reserve queue {apqn} for host driver: in use by mdev")
+                    format!(
+                        "vfio_ap_mdev {uuid}: Can not reserve queue {apqn} for host driver: in use by mdev"
+                    )
                 })
             })
             .collect();

@@ -10,7 +10,7 @@ use adjunct_ap::{Uuid, text};
 /// `/sys/devices/vfio_ap/matrix`.
 pub(crate) const MATRIX: &[Attribute<()>] = &[
     Attribute::ro("features", |_, ()| Ok("guest_matrix hotplug ap_config\n".to_owned())),
-    Attribute::wo("uevent", |_, (), _| Ok(())),
+    Attribute::ro("uevent", |_, ()| Ok("DRIVER=vfio_ap\n".to_owned())),
 ];
 
 /// `/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough`.
@@ -33,7 +33,7 @@ pub(crate) const MDEV: &[Attribute<Uuid>] = &[
     Attribute::ro("matrix", |state, uuid| mdev(state, uuid).map(|mdev| text::format_matrix(&mdev.matrix.apm, &mdev.matrix.aqm))),
     // A removal takes this file away first.
     Attribute::wo("remove", State::store_remove).when(|state, uuid| !state.vfio.is_being_removed(uuid)),
-    Attribute::wo("uevent", |_, _, _| Ok(())),
+    Attribute::ro("uevent", |_, _| Ok("DRIVER=vfio_ap_mdev\n".to_owned())),
     Attribute::wo("unassign_adapter", State::store_unassign_adapter),
     Attribute::wo("unassign_control_domain", State::store_unassign_control_domain),
     Attribute::wo("unassign_domain", State::store_unassign_domain),

@@ -74,8 +74,9 @@ impl State {
             mdev.update_guest();
         }
         let domains = mdev.shadow.aqm;
-        let lost =
-            self.vfio.linked(uuid, |apqn| filtered.dropped.contains(apqn.apid) && domains.contains(apqn.apqi));
+        let lost = self
+            .vfio
+            .linked(uuid, |apqn| filtered.dropped.contains(apqn.apid) && domains.contains(apqn.apqi));
         // The guest has lost them whether or not the reset succeeds; the code is remembered with the queue.
         let _ = self.reset_queues(&lost);
     }

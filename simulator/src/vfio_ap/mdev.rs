@@ -20,13 +20,7 @@ const REQUEST_INTERVAL: u64 = 10_000_000_000;
 
 impl VfioAp {
     pub(super) fn available(&self) -> usize {
-        self.capacity.saturating_sub(self.mdevs.len())
-    }
-
-    /// How many mdevs there may be at once.
-    #[cfg(test)]
-    pub(crate) fn set_capacity(&mut self, capacity: usize) {
-        self.capacity = capacity;
+        Self::CAPACITY.saturating_sub(self.mdevs.len())
     }
 }
 
@@ -100,15 +94,19 @@ impl State {
             mdev.signal(CONFIG_CHANGED);
         }
         if !mdev.signal(RELEASE_REQUEST) {
-            self.log(format!("vfio_ap_mdev {uuid}: No device request registered, blocked until released by user"));
+            self.log(format!(
+                "vfio_ap_mdev {uuid}: No device request registered, blocked until released by user"
+            ));
         }
     }
 
     /// Asks again whoever was asked long ago.
     pub(crate) fn repeat_requests(&mut self) {
         let now = self.clock.now();
-        let due = |mdev: &Mdev| mdev.removing.is_some_and(|asked| now >= asked.saturating_add(REQUEST_INTERVAL));
-        let due: Vec<Uuid> = self.vfio.mdevs.iter().filter(|(_, mdev)| due(mdev)).map(|(uuid, _)| *uuid).collect();
+        let due =
+            |mdev: &Mdev| mdev.removing.is_some_and(|asked| now >= asked.saturating_add(REQUEST_INTERVAL));
+        let due: Vec<Uuid> =
+            self.vfio.mdevs.iter().filter(|(_, mdev)| due(mdev)).map(|(uuid, _)| *uuid).collect();
         due.into_iter().for_each(|uuid| self.request_release(uuid));
     }
 }

@@ -1,11 +1,7 @@
 //! Opening an mdev for a VM, what can be asked of it while it is open, and closing it.
 
 use super::Guest;
-use crate::{
-    InterruptSink, QueueStatus, SimHost,
-    host::State,
-    sysfs::Errno,
-};
+use crate::{InterruptSink, QueueStatus, SimHost, host::State, sysfs::Errno};
 use adjunct_ap::{Apqn, Matrix, Uuid};
 use adjunct_hypervisor::{ApDeviceInfo, EventFd, IrqInfo};
 use std::{fmt::Debug, ops::Range, sync::Arc};
@@ -20,7 +16,8 @@ pub struct VmId(pub(crate) u64);
 /// What vfio_ap asks of KVM (`arch/s390/kvm/kvm-s390.c: kvm_arch_crypto_set_masks`,
 /// `kvm_arch_crypto_clear_masks`).
 ///
-/// Called with the host's lock held: take the VM's lock inside, and never call the host from there.
+/// Called with the host's lock held: take the VM's lock inside, never call the host from there, and never wait for
+/// a vCPU that may be waiting for the host.
 pub trait GuestCrypto: Debug + Send + Sync {
     /// Takes every vCPU out of SIE and writes `matrix` into the APCB of the guest's CRYCB.
     fn set_masks(&self, matrix: &Matrix);
@@ -145,7 +142,8 @@ impl State {
         if mdev.guest.is_some() {
             return Err(libc::EBUSY);
         }
-        let taken = self.vfio.mdevs.values().any(|mdev| mdev.guest.as_ref().is_some_and(|guest| guest.vm == vm));
+        let taken =
+            self.vfio.mdevs.values().any(|mdev| mdev.guest.as_ref().is_some_and(|guest| guest.vm == vm));
         if !taken || self.profile.refused_mdev_takes_the_hook() {
             self.vfio.hooks.insert(vm, uuid);
         }
@@ -175,4 +173,3 @@ impl State {
         Some(guest)
     }
 }
-

@@ -3,17 +3,20 @@
 
 use super::BoundQueue;
 use crate::host::State;
-use adjunct_ap::{Apm, Apqn, Uuid};
+use adjunct_ap::{Apm, Apqn, Uuid, host::QueueStatus};
 
 impl State {
     /// A queue is bound: if an mdev has it assigned, a guest may get it.
     pub(crate) fn vfio_probe(&mut self, apqn: Apqn) {
-        let owner = self.vfio.mdevs.iter().find(|(_, mdev)| mdev.matrix.contains(apqn)).map(|(uuid, _)| *uuid);
+        let owner =
+            self.vfio.mdevs.iter().find(|(_, mdev)| mdev.matrix.contains(apqn)).map(|(uuid, _)| *uuid);
         self.vfio.queues.insert(apqn, BoundQueue { mdev: owner, ..BoundQueue::default() });
         let Some(uuid) = owner else { return };
-        let growing = self.vfio.mdevs.get(&uuid).is_some_and(|mdev| {
-            !mdev.adding.apm.is_empty() || !mdev.adding.aqm.is_empty()
-        });
+        let growing = self
+            .vfio
+            .mdevs
+            .get(&uuid)
+            .is_some_and(|mdev| !mdev.adding.apm.is_empty() || !mdev.adding.aqm.is_empty());
         // While the host's configuration grows, the end of the scan does it once for all queues.
         if !growing {
             self.filter_and_update(uuid);
@@ -26,9 +29,9 @@ impl State {
         let guests = owner.and_then(|uuid| Some((uuid, self.vfio.mdevs.get(&uuid)?.shadow)));
         match guests.filter(|(_, shadow)| shadow.contains(apqn)) {
             Some((uuid, shadow)) => {
-                let siblings = self.vfio.linked(uuid, |other| {
-                    other.apid == apqn.apid && shadow.aqm.contains(other.apqi)
-                });
+                let siblings = self
+                    .vfio
+                    .linked(uuid, |other| other.apid == apqn.apid && shadow.aqm.contains(other.apqi));
                 self.drop_adapter(uuid, Apm::from_iter([apqn.apid]));
                 let _ = self.reset_queues(&siblings);
             }
@@ -48,13 +51,12 @@ impl State {
     }
 
     /// `status` of a queue bound to vfio_ap (`vfio_ap_ops.c: status_show`).
-    pub(crate) fn vfio_status(&self, apqn: Apqn) -> String {
+    pub(crate) fn vfio_status(&self, apqn: Apqn) -> QueueStatus {
         let owner = self.vfio.queues.get(&apqn).and_then(|queue| self.vfio.mdevs.get(&queue.mdev?));
-        let status = match owner {
-            None => "unassigned",
-            Some(mdev) if mdev.guest.is_some() && mdev.shadow.contains(apqn) => "in use",
-            Some(_) => "assigned",
-        };
-        format!("{status}\n")
+        match owner {
+            None => QueueStatus::Unassigned,
+            Some(mdev) if mdev.guest.is_some() && mdev.shadow.contains(apqn) => QueueStatus::InUse,
+            Some(_) => QueueStatus::Assigned,
+        }
     }
 }

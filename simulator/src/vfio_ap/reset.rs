@@ -33,7 +33,8 @@ impl State {
             self.clock.advance(WAIT);
             waiting.retain(|apqn| self.is_still_resetting(*apqn));
         }
-        let failed = queues.iter().any(|apqn| self.vfio.queues.get(apqn).is_some_and(|queue| queue.reset_code != 0));
+        let failed =
+            queues.iter().any(|apqn| self.vfio.queues.get(apqn).is_some_and(|queue| queue.reset_code != 0));
         if failed { Err(libc::EIO) } else { Ok(()) }
     }
 
@@ -41,7 +42,8 @@ impl State {
         let status = self.adapters.test(apqn).status;
         match status.code() {
             0x00 | 0x03 | 0x04 => {
-                let started = self.vfio.queues.get(&apqn).is_none_or(|queue| !NOT_YET.contains(&queue.reset_code));
+                let started =
+                    self.vfio.queues.get(&apqn).is_none_or(|queue| !NOT_YET.contains(&queue.reset_code));
                 if started {
                     self.forget_notification(apqn);
                     return false;

@@ -2,7 +2,7 @@
 
 use crate::support::{host, mdev, memory, processor, uuid};
 use adjunct_hypervisor::{
-    ApDevice, ApIrq, Built, CpuReset, CryptoAttribute, EventFd, Hypervisor, ModelAttribute, Result, RunState,
+    ApIrq, Built, CpuReset, CryptoAttribute, EventFd, Hypervisor, ModelAttribute, Result, RunState,
 };
 use adjunct_simulator::SimHost;
 

@@ -79,10 +79,7 @@ fn three_guests_share_the_machine_and_no_queue() {
             .collect();
         found.push(queues);
     }
-    assert_eq!(
-        found,
-        [vec![0x0504, 0x05ab, 0x0604, 0x06ab], vec![0x0547, 0x05ff], vec![0x0647, 0x06ff]]
-    );
+    assert_eq!(found, [vec![0x0504, 0x05ab, 0x0604, 0x06ab], vec![0x0547, 0x05ff], vec![0x0647, 0x06ff]]);
 }
 
 #[test]
@@ -103,18 +100,19 @@ fn a_message_comes_back_through_the_queue_it_went_to() {
 
 #[test]
 fn without_interpretation_ap_instructions_are_for_user_space() {
-    let mut guest = Guest::with_mdev(&host());
-    guest.vm.set_crypto(CryptoAttribute::DisableApie).expect("the host has AP");
-    // DISABLE_APIE alone has no effect on vCPUs without facility 76: KVM returns early. A VM that never had it:
-    let host = crate::support::host();
-    let (vm, _) = adjunct_simulator::SimProtoVm::create(&host).expect("a VM").build(1).expect("a vCPU");
-    assert!(!vm.sie_block(0).expect("one vCPU").interprets_ap());
-    assert!(guest.vm.sie_block(0).expect("one vCPU").interprets_ap());
-
-    let mut guest = crate::support::without_apie(&host);
+    let mut guest = crate::support::without_apie(&host());
     for bytes in [op::PQAP, op::NQAP, op::DQAP] {
         assert_eq!(guest.for_user_space(bytes), instruction(bytes));
     }
+    guest.vm.set_crypto(CryptoAttribute::EnableApie).expect("the host has AP");
+    assert!(sees(&mut guest, 0x0504), "interpretation takes effect at once");
+}
+
+#[test]
+fn switching_interpretation_off_again_has_no_effect_without_facility_76() {
+    let mut guest = Guest::with_mdev(&host());
+    guest.vm.set_crypto(CryptoAttribute::DisableApie).expect("the host has AP");
+    assert!(sees(&mut guest, 0x0504));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use adjunct_cpu_model::kvm::PROCESSOR_LEN;
 use adjunct_hypervisor::{
-    CpuReset, CryptoAttribute, Exit, GuestMemory, Hypervisor, MemorySize, ModelAttribute, ProtoVm, Psw, RunState,
-    Vcpu, allocate,
+    CpuReset, CryptoAttribute, Exit, GuestMemory, Hypervisor, MemorySize, ModelAttribute, ProtoVm, Psw,
+    RunState, Vcpu, allocate,
 };
 use adjunct_simulator::{HostFile, SimApDevice, SimHost, SimProtoVm, SimVcpu, SimVm};
 use std::{path::PathBuf, sync::Arc};
@@ -211,8 +211,7 @@ impl Guest {
     /// The same in problem state.
     pub(crate) fn ended_in_problem_state(&mut self, instruction: &[u8]) -> Ended {
         self.load(&[instruction]);
-        self.vcpus[0].state_mut().psw =
-            Psw { mask: Psw::MASK_64BIT | Psw::PROBLEM_STATE, address: START };
+        self.vcpus[0].state_mut().psw = Psw { mask: Psw::MASK_64BIT | Psw::PROBLEM_STATE, address: START };
         let exit = self.vcpus[0].run().expect("it runs");
         self.how_it_ended(exit)
     }

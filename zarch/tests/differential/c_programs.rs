@@ -88,8 +88,10 @@ fn run(elf: &[u8]) -> (Vec<u8>, i32) {
         match storage.load(SVC_CODE, Width::Half) {
             Ok(SYS_EXIT) => return (printed, (cpu.state.gprs[2] & 0xff) as i32),
             Ok(SYS_WRITE) => {
-                let mut text = vec![0; cpu.state.gprs[4] as usize];
-                storage.read(cpu.state.gprs[3], &mut text).expect("the text is inside");
+                // A 31-bit program's arguments are the right halves of its registers.
+                let mask = cpu.state.psw.addressing_mode().address_mask();
+                let mut text = vec![0; (cpu.state.gprs[4] & mask) as usize];
+                storage.read(cpu.state.gprs[3] & mask, &mut text).expect("the text is inside");
                 cpu.state.gprs[2] = cpu.state.gprs[4];
                 printed.extend(text);
             }

@@ -145,8 +145,13 @@ fn prologue(slot: usize, cc_pm: u8) -> Vec<u8> {
     let mut a = Assembler::new(prologue_address(slot));
     a.address(1, record_address(slot));
     a.absolute(0xe3, 0x24, 1, 0, CURRENT); // STG 1
+    a.load(0, 0);
+    a.put(&[0xb3, 0x84, 0x00, 0x00]); // SFPC 0
     a.load(0, i32::from(cc_pm) << 24);
     a.absolute(0xeb, 0x9a, 0, 15, ZEROS); // LAMY 0,15
+    for fpr in 0..16 {
+        a.put(&[0xb3, 0x75, 0x00, fpr << 4]); // LZDR
+    }
     a.put(&[0x04, 0x00]); // SPM 0
     a.put(&[0xeb, 0x0f, 0x10, 0x00, 0x00, 0x04]); // LMG 0,15,0(1)
     assert_eq!(a.here(), body_address(slot));
@@ -180,7 +185,7 @@ fn finish(at: u64, programs: usize) -> Vec<u8> {
 }
 
 fn prologue_address(slot: usize) -> u64 {
-    body_address(slot) - 32
+    body_address(slot) - 106
 }
 
 fn record_address(slot: usize) -> u64 {

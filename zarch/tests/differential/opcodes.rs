@@ -13,6 +13,7 @@ const DISASSEMBLER: &str = "s390x-linux-gnu-objdump";
 const ALSO_CALLED: &[(&str, &[&str])] = &[
     ("BC", &["b", "nop"]),
     ("BCR", &["b", "nopr"]),
+    ("BIC", &["bi"]),
     ("BRC", &["j"]),
     ("BRCL", &["j"]),
     ("CU12", &["cutfu"]),
@@ -23,7 +24,13 @@ const ALSO_CALLED: &[(&str, &[&str])] = &[
 fn disassembled(seed: u64) -> Vec<String> {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     for row in instructions() {
-        file.write_all(&single(seed, row).bytes).expect("the temporary file can be written");
+        // Many of these two have fewer operands than fields, and binutils insists on the zeros.
+        let bytes = if matches!(row.format, Format::S | Format::RRE) {
+            row.template().to_be_bytes()[..4].to_vec()
+        } else {
+            single(seed, row).bytes
+        };
+        file.write_all(&bytes).expect("the temporary file can be written");
     }
     let output = Command::new(DISASSEMBLER)
         .args(["-D", "-b", "binary", "-m", "s390:64-bit", "--no-show-raw-insn"])

@@ -4,7 +4,7 @@ use adjunct_zarch::ap::Adjuncts;
 use adjunct_zarch::environment::{Enabled, Floating, Machine};
 use adjunct_zarch::psw::{ADDRESSING_64, PROBLEM, Psw, WAIT};
 use adjunct_zarch::storage::{FlatStorage, Width};
-use adjunct_zarch::{Cpu, Environment, ProgramCode, Stop, Storage, instructions};
+use adjunct_zarch::{Cpu, Environment, IMPLEMENTED_FACILITIES, ProgramCode, Stop, Storage, instructions};
 
 use crate::image::code;
 use crate::program::{
@@ -16,13 +16,15 @@ const BUDGET: usize = 20_000;
 /// Where the program-new PSW waits.
 const INTERRUPTED: u64 = 0xdead;
 
+/// CR0 bit 45, on in Linux: floating-point registers and control register may be used.
+const AFP_REGISTERS: u64 = 1 << 18;
 /// Lowcore fields (Principles of Operation, chapter 3, "Assigned Storage Locations").
 const PROGRAM_CODE: u64 = 0x8e;
 const DATA_EXCEPTION_CODE: u64 = 0x93;
 const PROGRAM_OLD_PSW: u64 = 0x150;
 const PROGRAM_NEW_PSW: u64 = 0x1d0;
 
-/// A configuration with every facility that the table mentions, and nothing around it.
+/// A configuration with every facility that there is here, and nothing around it.
 pub(crate) struct Bare {
     facilities: [u8; 256],
     machine: Machine,
@@ -31,7 +33,8 @@ pub(crate) struct Bare {
 impl Bare {
     pub(crate) fn new() -> Self {
         let mut facilities = [0; 256];
-        for facility in instructions().iter().filter_map(|row| row.facility.number()) {
+        let of_rows = instructions().iter().filter_map(|row| row.facility.number());
+        for facility in of_rows.chain(IMPLEMENTED_FACILITIES.iter().copied()) {
             facilities[usize::from(facility / 8)] |= 0x80 >> (facility % 8);
         }
         Self { facilities, machine: Machine::default() }
@@ -91,6 +94,7 @@ impl Machinery {
         let mask = PROBLEM | ADDRESSING_64 | u64::from(start.cc_pm) << 40;
         cpu.state.psw = Psw::new(mask, body_address(slot));
         cpu.state.gprs = start.gprs;
+        cpu.state.crs[0] |= AFP_REGISTERS;
         let mut steps = 0;
         while cpu.state.psw.address != end {
             match cpu.step(&self.storage, &mut self.environment) {

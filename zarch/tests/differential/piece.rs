@@ -24,6 +24,13 @@ pub(crate) struct Fixup {
     target: Target,
 }
 
+impl Fixup {
+    /// The same, in an instruction that begins so many bytes later.
+    pub(crate) fn later(self, bytes: usize) -> Self {
+        Self { at: self.at + bytes, ..self }
+    }
+}
+
 /// One row of the table with operands, and whatever must stand before and after it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Piece {
@@ -99,8 +106,15 @@ impl Piece {
         text
     }
 
+    /// LGHI of zero: QEMU 7.2 clears the left half of a register that an address of 24 or 31 bits is loaded into,
+    /// where the architecture leaves it unchanged.
+    pub(crate) fn clear(&mut self, r: u8) {
+        self.push(0xa709 << 48 | u64::from(r) << 52, 4);
+    }
+
     /// LARL
     pub(crate) fn load_relative(&mut self, r: u8, target: Target) {
+        self.clear(r);
         let at = self.push(0xc000 << 48 | u64::from(r) << 52, 6);
         self.fix(at, true, target);
     }
@@ -112,6 +126,9 @@ impl Piece {
 
     /// LAY
     pub(crate) fn load_address(&mut self, r: u8, base: u8, displacement: i64) {
+        if r != base {
+            self.clear(r);
+        }
         let code = 0xe300_0000_0071 << 16 | u64::from(r) << 52 | u64::from(base) << 44;
         self.push(code | long_displacement(displacement), 6);
     }

@@ -12,7 +12,7 @@ pub(crate) const STRIDE: u64 = 2048;
 /// Most programs in a batch: everything stays below 16 MiB, where 24-bit addressing reaches it too.
 pub(crate) const BATCH: usize = 2048;
 /// Offset in a code slot of the first instruction.
-pub(crate) const BODY: u64 = 64;
+pub(crate) const BODY: u64 = 128;
 /// Offset in a code slot of the instructions that only EXECUTE reaches.
 pub(crate) const TAIL: u64 = 1536;
 /// A read-only table of random bytes that all programs share, and its length.

@@ -1,0 +1,202 @@
+//! Several vCPUs: SIGNAL PROCESSOR as the kernel does it, and threads that run at the same time.
+
+use crate::support::{
+    Builder, EXTERNAL, EXTERNAL_NEW, Ended, Guest, IO, START, TAKEN, WAITING, host, instruction, op,
+};
+use adjunct_hypervisor::{Exit, Psw, RunState, Vcpu};
+
+const SENSE: u8 = 0x01;
+const EXTERNAL_CALL: u8 = 0x02;
+const EMERGENCY_SIGNAL: u8 = 0x03;
+const START_CPU: u8 = 0x04;
+const STOP: u8 = 0x05;
+const RESTART: u8 = 0x06;
+const STOP_AND_STORE_STATUS: u8 = 0x09;
+const INITIAL_CPU_RESET: u8 = 0x0b;
+const CPU_RESET: u8 = 0x0c;
+const SET_PREFIX: u8 = 0x0d;
+const STORE_STATUS_AT_ADDRESS: u8 = 0x0e;
+const SET_ARCHITECTURE: u8 = 0x12;
+const COND_EMERGENCY_SIGNAL: u8 = 0x13;
+const SENSE_RUNNING: u8 = 0x15;
+
+fn guest() -> Guest {
+    Builder::new(&host(), &[]).build(2)
+}
+
+/// SIGP from vCPU 0 to CPU `target`: condition code and the status in the low half of GR2, whose high half stays.
+fn sigp(guest: &mut Guest, order: u8, target: u64, parameter: u64) -> (u64, u64) {
+    guest.set(&[(2, 0x5a5a_5a5a_0000_0000), (3, parameter), (4, target)]);
+    let Ended::Program { condition } = guest.ended(&op::sigp(2, 4, order)) else { panic!("an interruption") };
+    assert_eq!(guest.gpr(2) >> 32, 0x5a5a_5a5a);
+    (condition, guest.gpr(2) & 0xffff_ffff)
+}
+
+/// Runs vCPU 1 with external interruptions of these CR0 submasks open, until it ends.
+fn receive(guest: &mut Guest, cr0: u64) -> (u16, u16) {
+    guest.wait_psw(EXTERNAL);
+    guest.load(&[op::WAIT]);
+    let vcpu = &mut guest.vcpus[1];
+    vcpu.state_mut().crs[0] = cr0;
+    vcpu.state_mut().psw = Psw { mask: Psw::MASK_64BIT, address: START };
+    vcpu.set_run_state(RunState::Operating).expect("a start");
+    assert_eq!(vcpu.run(), Ok(WAITING));
+    assert_eq!(vcpu.state().psw.address, TAKEN + EXTERNAL_NEW);
+    vcpu.set_run_state(RunState::Stopped).expect("a stop");
+    (u16::from_be_bytes(guest.read(0x86)), u16::from_be_bytes(guest.read(0x84)))
+}
+
+#[test]
+fn sense_tells_what_a_cpu_does() {
+    let mut guest = guest();
+    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (1, 0x40), "stopped");
+    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
+    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (0, 0));
+    assert_eq!(sigp(&mut guest, SENSE, 2, 0), (3, 0), "not there");
+    assert_eq!(sigp(&mut guest, SENSE, 0, 0), (0, 0), "the sender itself");
+    assert_eq!(sigp(&mut guest, SET_ARCHITECTURE, 1, 1), (1, 0x100));
+}
+
+#[test]
+fn an_external_call_is_one_at_a_time_and_interrupts() {
+    let mut guest = guest();
+    assert_eq!(sigp(&mut guest, EXTERNAL_CALL, 1, 0), (0, 0));
+    assert_eq!(sigp(&mut guest, EXTERNAL_CALL, 1, 0), (1, 0x80), "one is pending");
+    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (1, 0xc0));
+    assert_eq!(receive(&mut guest, 0x2000), (0x1202, 0));
+    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (1, 0x40), "it was taken");
+    assert_eq!(sigp(&mut guest, EXTERNAL_CALL, 1, 0), (0, 0));
+}
+
+#[test]
+fn an_emergency_signal_interrupts() {
+    let mut guest = guest();
+    assert_eq!(sigp(&mut guest, EMERGENCY_SIGNAL, 1, 0), (0, 0));
+    assert_eq!(sigp(&mut guest, EMERGENCY_SIGNAL, 1, 0), (0, 0));
+    assert_eq!(receive(&mut guest, 0x4000), (0x1201, 0));
+}
+
+#[test]
+fn a_conditional_emergency_signal_is_for_a_cpu_that_may_hold_a_lock() {
+    let mut guest = guest();
+    let cases = [
+        // PSW mask, primary ASN, answer to ASN 5.
+        (IO | EXTERNAL, 7, (1, 0x200)),
+        (IO | EXTERNAL, 5, (0, 0)),
+        (EXTERNAL, 7, (0, 0)),
+    ];
+    for (mask, asn, expected) in cases {
+        let state = guest.vcpus[1].state_mut();
+        (state.psw.mask, state.crs[4], state.crs[3]) = (mask, asn, 9);
+        guest.vcpus[1].set_run_state(RunState::Stopped).expect("a stop");
+        assert_eq!(sigp(&mut guest, COND_EMERGENCY_SIGNAL, 1, 5), expected);
+    }
+    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
+    assert_eq!(sigp(&mut guest, COND_EMERGENCY_SIGNAL, 1, 5), (0, 0), "it is not stopped");
+}
+
+#[test]
+fn start_restart_and_resets_are_for_user_space() {
+    let mut guest = guest();
+    guest.set(&[(4, 1)]);
+    for order in [START_CPU, RESTART, INITIAL_CPU_RESET, CPU_RESET, 0x55] {
+        let bytes = op::sigp(2, 4, order);
+        assert_eq!(guest.for_user_space(&bytes), instruction(&bytes), "{order:x}");
+    }
+}
+
+#[test]
+fn a_stop_leaves_on_the_target_until_user_space_stops_it() {
+    let mut guest = guest();
+    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
+    assert_eq!(sigp(&mut guest, STOP, 1, 0), (0, 0));
+    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (2, 0), "busy with it");
+    let stop = Exit::Sieic { icptcode: 0x28, ipa: 0, ipb: 0 };
+    assert_eq!(guest.vcpus[1].run(), Ok(stop));
+    assert_eq!(guest.vcpus[1].run(), Ok(stop), "it is not stopped yet");
+    guest.vcpus[1].set_run_state(RunState::Stopped).expect("a stop");
+    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (1, 0x40));
+    assert_eq!(sigp(&mut guest, STOP, 1, 0), (0, 0), "it is stopped");
+    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (1, 0x40), "and was not told again");
+}
+
+#[test]
+fn the_status_of_a_stopped_cpu_can_be_stored_and_its_prefix_set() {
+    let mut guest = guest();
+    let state = guest.vcpus[1].state_mut();
+    (state.gprs[3], state.crs[5], state.acrs[2], state.prefix) = (0x1234, 0x5678, 0x9a, 0x2000);
+    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
+    assert_eq!(sigp(&mut guest, STORE_STATUS_AT_ADDRESS, 1, 0x8000), (1, 0x200), "it is not stopped");
+    assert_eq!(sigp(&mut guest, SET_PREFIX, 1, 0x4000), (1, 0x200), "it is not stopped");
+    guest.vcpus[1].set_run_state(RunState::Stopped).expect("a stop");
+    assert_eq!(sigp(&mut guest, STORE_STATUS_AT_ADDRESS, 1, 0x8000), (0, 0));
+    assert_eq!(u64::from_be_bytes(guest.read(0x8080 + 3 * 8)), 0x1234, "general registers");
+    assert_eq!(u64::from_be_bytes(guest.read(0x8108)), START, "PSW");
+    assert_eq!(u32::from_be_bytes(guest.read(0x8118)), 0x2000, "prefix");
+    assert_eq!(u32::from_be_bytes(guest.read(0x8140 + 2 * 4)), 0x9a, "access registers");
+    assert_eq!(u64::from_be_bytes(guest.read(0x8180 + 5 * 8)), 0x5678, "control registers");
+    assert_eq!(sigp(&mut guest, STORE_STATUS_AT_ADDRESS, 1, 1 << 20), (1, 0x100), "outside memory");
+    assert_eq!(sigp(&mut guest, STOP_AND_STORE_STATUS, 1, 0), (0, 0));
+    assert_eq!(u64::from_be_bytes(guest.read(0x1280 + 3 * 8)), 0x1234, "at its place in the lowcore");
+
+    assert_eq!(sigp(&mut guest, SET_PREFIX, 1, 1 << 20), (1, 0x100), "outside memory");
+    assert_eq!(sigp(&mut guest, SET_PREFIX, 1, 0x4000), (0, 0));
+    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
+    guest.load(&[op::END]);
+    guest.write(0x4200, &guest.read::<16>(0x200));
+    assert_eq!(guest.vcpus[1].run(), Ok(WAITING));
+    assert_eq!(guest.vcpus[1].state().prefix, 0x4000);
+}
+
+#[test]
+fn sense_running_needs_facility_9() {
+    let mut guest = Builder::new(&host(), &[9]).build(2);
+    assert_eq!(sigp(&mut guest, SENSE_RUNNING, 1, 0), (1, 0x2), "no such order");
+}
+
+#[test]
+fn two_cpus_count_together_with_compare_and_swap() {
+    let mut guest = guest();
+    // L r1,0x300; LR r2,r1; AHI r2,1; CS r1,r2,0x300; JNE -12 (to LR); BRCT r5,-20 (to L); LPSWE 0x200.
+    let program: [&[u8]; 7] = [
+        &[0x58, 0x10, 0x03, 0x00],
+        &[0x18, 0x21],
+        &[0xa7, 0x2a, 0x00, 0x01],
+        &[0xba, 0x12, 0x03, 0x00],
+        &[0xa7, 0x74, 0xff, 0xfb],
+        &[0xa7, 0x56, 0xff, 0xf7],
+        op::END,
+    ];
+    guest.load(&program);
+    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
+    for vcpu in &mut guest.vcpus {
+        vcpu.state_mut().gprs[5] = 20_000;
+    }
+    std::thread::scope(|scope| {
+        for vcpu in &mut guest.vcpus {
+            scope.spawn(|| assert_eq!(vcpu.run(), Ok(WAITING)));
+        }
+    });
+    assert_eq!(u32::from_be_bytes(guest.read(0x300)), 40_000);
+}
+
+#[test]
+fn a_signal_wakes_a_cpu_that_waits_on_another_thread() {
+    let mut guest = guest();
+    guest.wait_psw(EXTERNAL);
+    guest.load(&[op::WAIT]);
+    guest.vcpus[1].state_mut().crs[0] = 0x2000;
+    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
+    // vCPU 0 calls until the call is taken: SIGP; JNE back as long as one is pending.
+    let sender: [&[u8]; 3] = [&op::sigp(2, 4, EXTERNAL_CALL), &[0xa7, 0x74, 0xff, 0xfe], op::END];
+    guest.write(START + 0x1000, &sender.concat());
+    guest.vcpus[0].state_mut().psw = Psw { mask: Psw::MASK_64BIT, address: START + 0x1000 };
+    guest.set(&[(4, 1)]);
+    let (first, second) = guest.vcpus.split_at_mut(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(second[0].run(), Ok(WAITING)));
+        assert_eq!(first[0].run(), Ok(WAITING));
+    });
+    assert_eq!(guest.vcpus[1].state().psw.address, TAKEN + EXTERNAL_NEW);
+    assert_eq!(u16::from_be_bytes(guest.read(0x86)), 0x1202);
+}
