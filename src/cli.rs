@@ -21,9 +21,11 @@ pub struct Cli {
 const AFTER_HELP: &str = "Examples:
   adjunct demo
         three guests on a simulated host, each with its own crypto adapters
-  adjunct run --device vfio-ap,sysfsdev=/sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000001
-        one guest with one mediated matrix device
-  adjunct cpu show z14";
+  adjunct run --device vfio-ap,sysfsdev=/sys/devices/vfio_ap/matrix/UUID
+        one guest with one mediated matrix device; the built-in simulated host has
+        6c4a5d2e-0d3e-4c7a-9b0a-000000000001 to -000000000003
+  adjunct cpu show z14
+        what a z14 has, and what may be switched on";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]

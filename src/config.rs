@@ -190,7 +190,6 @@ impl FromStr for EventTarget {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

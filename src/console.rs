@@ -18,25 +18,26 @@ pub struct ConsoleError {
     source: io::Error,
 }
 
-/// Opens `target`. A guest has both SCLP consoles, and writes to whichever it knows; both end here.
+/// Opens `target`. The guest has the ASCII console alone: Linux would write its first messages to the
+/// line-mode console too, and a person would read them twice.
 ///
 /// # Errors
 /// [`ConsoleError`].
 pub fn open(target: &ConsoleTarget) -> Result<Consoles, ConsoleError> {
-    match target {
-        ConsoleTarget::Off => Ok(Consoles { ascii: None, line_mode: None }),
-        ConsoleTarget::Stdio => Ok(both(io::stdout)),
+    let output: Box<dyn Write + Send> = match target {
+        // Off is silence, not the lack of a console, which a guest might not want to live without.
+        ConsoleTarget::Off => Box::new(io::sink()),
+        ConsoleTarget::Stdio => Box::new(io::stdout()),
         ConsoleTarget::File(path) => {
-            let error = |source| ConsoleError { path: path.clone(), source };
-            let file = File::create(path).map_err(error)?;
-            let again = file.try_clone().map_err(error)?;
-            Ok(Consoles { ascii: Some(Box::new(file)), line_mode: Some(Box::new(again)) })
+            let file = File::create(path);
+            Box::new(file.map_err(|source| ConsoleError { path: path.clone(), source })?)
         }
-    }
+    };
+    Ok(ascii(output))
 }
 
-fn both<W: Write + Send + 'static>(make: impl Fn() -> W) -> Consoles {
-    Consoles { ascii: Some(Box::new(make())), line_mode: Some(Box::new(make())) }
+fn ascii(output: Box<dyn Write + Send>) -> Consoles {
+    Consoles { ascii: Some(output), line_mode: None }
 }
 
 /// A console that is kept in memory.
@@ -44,9 +45,9 @@ fn both<W: Write + Send + 'static>(make: impl Fn() -> W) -> Consoles {
 pub struct Kept(Arc<Mutex<Vec<u8>>>);
 
 impl Kept {
-    /// Both SCLP consoles, ending here.
+    /// The ASCII console, ending here.
     pub fn consoles(&self) -> Consoles {
-        both(|| self.clone())
+        ascii(Box::new(self.clone()))
     }
 
     /// What the guest has written so far.

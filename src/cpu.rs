@@ -149,7 +149,7 @@ fn compared(a: &CpuSpec, b: &CpuSpec) -> Result<String, CpuError> {
     };
     let mut text = format!("{word}: {meaning}\n");
     if comparison.ages_differ {
-        let _ = writeln!(text, "\n{a} is a {}, {b} is a {}", first.model.description, second.model.description);
+        let _ = writeln!(text, "\n{a}: {}\n{b}: {}", first.model.description, second.model.description);
     }
     for (name, only) in [(a, comparison.only_first), (b, comparison.only_second)] {
         if !only.is_empty() {

@@ -151,9 +151,9 @@ fn run_all(host: &Host, machines: Vec<Machine>) -> io::Result<Vec<Outcome>> {
     thread::scope(|scope| {
         let start = |machine| scope.spawn(|| run::run(machine, &*host.sysfs, &events, &watch));
         let loops: Vec<_> = machines.into_iter().map(start).collect();
-        let ended = loops.into_iter().map(|one| {
-            one.join().unwrap_or_else(|_| Err(io::Error::other("the thread of a guest broke")))
-        });
+        let ended = loops
+            .into_iter()
+            .map(|one| one.join().unwrap_or_else(|_| Err(io::Error::other("the thread of a guest broke"))));
         ended.collect()
     })
 }

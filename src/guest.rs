@@ -43,7 +43,9 @@ impl RunError {
                 ExitStatus::Refused
             }
             Self::Console(_) | Self::Events(_) => ExitStatus::Output,
-            Self::Build(BuildError::Kernel(_) | BuildError::Attach(_)) | Self::Loop(_) => ExitStatus::HostError,
+            Self::Build(BuildError::Kernel(_) | BuildError::Attach(_)) | Self::Loop(_) => {
+                ExitStatus::HostError
+            }
         }
     }
 }

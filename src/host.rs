@@ -94,5 +94,5 @@ pub fn builtin() -> Result<SimHost, HostError> {
 
 fn start(text: &str, name: &str) -> Result<SimHost, HostError> {
     let file = |source| HostError::File { name: name.to_owned(), source };
-    SimHost::new(&HostFile::parse(text).map_err(file)?).map_err(file)
+    SimHost::new(HostFile::parse(text).map_err(file)?).map_err(file)
 }

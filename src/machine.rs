@@ -5,12 +5,12 @@ use adjunct_ap::{Matrix, Sysfs, Uuid, mdev::Mdev, text::Listing};
 use adjunct_cpu_model::{Cpu, Feature};
 use adjunct_devices::{
     ipl::{Image, LoadError},
-    sclp::{Consoles, ScpInfo, Sclp},
+    sclp::{Consoles, Sclp, ScpInfo},
     vfio_ap::{ApBus, AttachError, VfioAp},
 };
 use adjunct_hypervisor::{
-    Built, CryptoAttribute, GuestMemory, Hypervisor, KernelError, MemoryError, Psw, RunState, Vcpu, Vm, allocate,
-    apply_cpu_model,
+    Built, CryptoAttribute, GuestMemory, Hypervisor, KernelError, MemoryError, Psw, RunState, Vcpu, Vm,
+    allocate, apply_cpu_model,
 };
 use std::{error::Error, fmt, sync::Arc};
 
@@ -115,7 +115,9 @@ fn scp_info(cpu: &Cpu, plan: &Plan) -> ScpInfo {
 
 /// Fresh wrapping keys, first AES, then DEA, as at every reset
 /// (QEMU: `hw/s390x/s390-virtio-ccw.c: s390_crypto_reset`).
-fn new_wrapping_keys(mut set: impl FnMut(CryptoAttribute) -> Result<(), KernelError>) -> Result<(), KernelError> {
+fn new_wrapping_keys(
+    mut set: impl FnMut(CryptoAttribute) -> Result<(), KernelError>,
+) -> Result<(), KernelError> {
     set(CryptoAttribute::EnableAesKw)?;
     set(CryptoAttribute::EnableDeaKw)
 }

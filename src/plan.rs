@@ -11,7 +11,10 @@ use adjunct_ap::{
     mdev::{self, OpenError, ParsePathError},
     why::{self, Diagnosis},
 };
-use adjunct_cpu_model::{Cpu, CpuSpec, Feature, ResolveError, kvm::{ProcessorAttributes, UnknownMachine}};
+use adjunct_cpu_model::{
+    Cpu, CpuSpec, Feature, FeatureSet, ResolveError,
+    kvm::{ProcessorAttributes, UnknownMachine},
+};
 use adjunct_devices::ipl;
 use adjunct_hypervisor::{KernelError, MemorySize};
 use std::{fs, io, path::PathBuf};
@@ -73,7 +76,9 @@ pub enum PlanError {
         source: ResolveError,
     },
     /// An AP device for a guest without AP instructions.
-    #[error("--device vfio-ap needs the CPU feature ap, which --cpu {spec} does not have: add ap=on to --cpu")]
+    #[error(
+        "--device vfio-ap needs the CPU feature ap, which --cpu {spec} does not have: add ap=on to --cpu"
+    )]
     ApOff {
         /// As typed.
         spec: CpuSpec,
@@ -131,6 +136,18 @@ pub enum PlanError {
     },
 }
 
+/// What a host may offer but only a VMM can serve, and this one does not: PCI and its interruptions,
+/// DIAGNOSE 0x318, CPU topology, protected guests. A guest is not told of it, so that a facility bit is
+/// never a lie.
+const NOT_SERVED: FeatureSet = FeatureSet::of(&[
+    Feature::Zpci,
+    Feature::Aen,
+    Feature::Ais,
+    Feature::Diag318,
+    Feature::Ctop,
+    Feature::Unpack,
+]);
+
 /// Looks at `host` and says what running `config` on it will take.
 ///
 /// # Errors
@@ -140,7 +157,8 @@ pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
     if config.vcpus > most {
         return Err(PlanError::TooManyCpus { asked: config.vcpus, most });
     }
-    let host_cpu = host.hypervisor.machine()?.decode(&host.hypervisor.capabilities()?)?;
+    let mut host_cpu = host.hypervisor.machine()?.decode(&host.hypervisor.capabilities()?)?;
+    host_cpu.features = host_cpu.features.difference(NOT_SERVED);
     let resolved = config
         .cpu
         .resolve(&host_cpu)
@@ -188,8 +206,8 @@ fn device(option: &VfioApOption, host: &Host) -> Result<(PlannedDevice, Diagnosi
     let path = option.sysfsdev.clone();
     let uuid = mdev::parse_path(&path.to_string_lossy())
         .map_err(|source| PlanError::Path { path: path.clone(), source })?;
-    let diagnosis = why::diagnose(&*host.sysfs, uuid)
-        .map_err(|source| PlanError::Mdev { path: path.clone(), source })?;
+    let diagnosis =
+        why::diagnose(&*host.sysfs, uuid).map_err(|source| PlanError::Mdev { path: path.clone(), source })?;
     if let Some(queue) = diagnosis.in_use {
         return Err(PlanError::InUse { path, uuid, queue });
     }

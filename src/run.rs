@@ -137,7 +137,18 @@ impl<'a> Loop<'a> {
         let signals = watch.signals.then(Signals::watch).transpose()?;
         let mut seats = Seats::new(vcpus, &shared)?;
         seats.run(IPL_CPU);
-        Ok(Self { seats, ap, shared, rest, sysfs, events, signals, input: watch.input, ipl_psw: Psw::default(), outcome: None })
+        Ok(Self {
+            seats,
+            ap,
+            shared,
+            rest,
+            sysfs,
+            events,
+            signals,
+            input: watch.input,
+            ipl_psw: Psw::default(),
+            outcome: None,
+        })
     }
 
     /// Serves what the threads have reported.
@@ -202,9 +213,7 @@ impl<'a> Loop<'a> {
                 Ok(())
             }
             ResetStep::StartIplCpu => self.start(IPL_CPU, self.ipl_psw),
-            ResetStep::LoadNormalThisCpu => {
-                self.start(caller, ipl::load_normal_psw(&self.shared.memory))
-            }
+            ResetStep::LoadNormalThisCpu => self.start(caller, ipl::load_normal_psw(&self.shared.memory)),
         }
     }
 

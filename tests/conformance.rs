@@ -5,8 +5,8 @@
 
 use adjunct_cpu_model::kvm::ProcessorAttributes;
 use adjunct_hypervisor::{
-    ApDeviceInfo, ApIrq, CryptoAttribute, EventFd, Exit, GuestMemory, Hypervisor, MemorySize, ModelAttribute, ProtoVm,
-    RunState, allocate, apply_cpu_model,
+    ApDeviceInfo, ApIrq, CryptoAttribute, EventFd, Exit, GuestMemory, Hypervisor, MemorySize, ModelAttribute,
+    ProtoVm, RunState, allocate, apply_cpu_model,
 };
 use std::path::Path;
 
@@ -57,7 +57,9 @@ fn vm_with_memory(host: &dyn Hypervisor) -> Box<dyn ProtoVm> {
 fn all_of(host: &dyn Hypervisor) -> ProcessorAttributes {
     let capabilities = host.capabilities().expect("the host knows");
     let cpu = host.machine().expect("the host knows").decode(&capabilities).expect("a model of ours");
-    ProcessorAttributes::encode(&"host".parse::<adjunct_cpu_model::CpuSpec>().expect("host").resolve(&cpu).expect("fits").cpu)
+    ProcessorAttributes::encode(
+        &"host".parse::<adjunct_cpu_model::CpuSpec>().expect("host").resolve(&cpu).expect("fits").cpu,
+    )
 }
 
 fn all_that_the_machine_offers_can_be_given_to_a_guest(host: &dyn Hypervisor) {
@@ -107,8 +109,10 @@ fn a_kick_before_the_run_is_not_lost(host: &dyn Hypervisor) {
     vm.set_memory(&memory).expect("memory");
     let mut vcpu = vm.create_vcpus(1).expect("a vCPU").vcpus.remove(0);
     // j . (a7f4 0000): for ever
-    vm_memory::Bytes::write_slice(&memory, &[0xa7, 0xf4, 0, 0], vm_memory::GuestAddress(0x1000)).expect("inside");
-    vcpu.state_mut().psw = adjunct_hypervisor::Psw { mask: adjunct_hypervisor::Psw::MASK_64BIT, address: 0x1000 };
+    vm_memory::Bytes::write_slice(&memory, &[0xa7, 0xf4, 0, 0], vm_memory::GuestAddress(0x1000))
+        .expect("inside");
+    vcpu.state_mut().psw =
+        adjunct_hypervisor::Psw { mask: adjunct_hypervisor::Psw::MASK_64BIT, address: 0x1000 };
     vcpu.set_run_state(RunState::Operating).expect("it can");
     vcpu.kicker().kick();
     assert_eq!(vcpu.run().expect("runs"), Exit::Interrupted);
@@ -174,9 +178,11 @@ fn a_guest_without_ap_interpretation_leaves_at_pqap(host: &dyn Hypervisor) {
     let mut built = vm.create_vcpus(1).expect("a vCPU");
     // The device alone does not make KVM interpret AP instructions: ECA.28 does.
     let _device = built.vm.open_ap(Path::new(MDEV_1)).expect("it is free");
-    vm_memory::Bytes::write_slice(&memory, &[0xb2, 0xaf, 0, 0], vm_memory::GuestAddress(0x1000)).expect("inside");
+    vm_memory::Bytes::write_slice(&memory, &[0xb2, 0xaf, 0, 0], vm_memory::GuestAddress(0x1000))
+        .expect("inside");
     let vcpu = &mut built.vcpus[0];
-    vcpu.state_mut().psw = adjunct_hypervisor::Psw { mask: adjunct_hypervisor::Psw::MASK_64BIT, address: 0x1000 };
+    vcpu.state_mut().psw =
+        adjunct_hypervisor::Psw { mask: adjunct_hypervisor::Psw::MASK_64BIT, address: 0x1000 };
     vcpu.set_run_state(RunState::Operating).expect("it can");
     assert_eq!(vcpu.run().expect("runs"), Exit::Sieic { icptcode: 4, ipa: 0xb2af, ipb: 0 });
     assert_eq!(vcpu.state().psw.address, 0x1004);

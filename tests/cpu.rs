@@ -27,10 +27,17 @@ fn a_model_as_json_has_the_documented_members_and_sorted_names() {
     let text = answer(&["show", "z14", "--json"]);
     let shown: Value = serde_json::from_str(&text).expect("JSON");
     let members: Vec<_> = text.lines().filter_map(|l| l.strip_prefix("  \"")?.split('"').next()).collect();
-    assert_eq!(members, ["name", "description", "type", "generation", "ec_ga", "ibc", "base", "default", "full"]);
-    assert_eq!((&shown["type"], &shown["generation"], &shown["ibc"]), (&0x3906.into(), &14.into(), &0x41.into()));
+    assert_eq!(
+        members,
+        ["name", "description", "type", "generation", "ec_ga", "ibc", "base", "default", "full"]
+    );
+    assert_eq!(
+        (&shown["type"], &shown["generation"], &shown["ibc"]),
+        (&0x3906.into(), &14.into(), &0x41.into())
+    );
     for (set, count) in [("base", 91), ("default", 236), ("full", 262)] {
-        let names: Vec<_> = shown[set].as_array().expect("an array").iter().filter_map(Value::as_str).collect();
+        let names: Vec<_> =
+            shown[set].as_array().expect("an array").iter().filter_map(Value::as_str).collect();
         assert_eq!(names.len(), count, "{set}");
         assert!(names.is_sorted(), "{set}");
     }

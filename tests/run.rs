@@ -72,7 +72,11 @@ fn without_ap_the_guest_has_no_ap_instructions() {
     assert_ran(&ran, &[]);
     assert!(ran.stdout.contains("AP instructions are not installed"), "{}", ran.stdout);
     for feature in ["apqci", "apft"] {
-        assert!(ran.stderr.contains(&format!("'{feature}' requires 'ap'")), "said, not refused: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains(&format!("'{feature}' requires 'ap'")),
+            "said, not refused: {}",
+            ran.stderr
+        );
     }
 }
 
@@ -138,7 +142,11 @@ fn two_devices_unknown_keys_and_doubled_keys_are_refused_as_misuse() {
     let two = adjunct(&["run", "--device", &device, "--device", &device]);
     assert_refused(&two, 2, &["one vfio-ap device"]);
     assert_refused(&adjunct(&["run", "--device", &format!("{device},sysfsdev=/x")]), 2, &["given twice"]);
-    assert_refused(&adjunct(&["run", "--device", &format!("{device},foo=1")]), 2, &["no option \"foo\"", "sysfsdev"]);
+    assert_refused(
+        &adjunct(&["run", "--device", &format!("{device},foo=1")]),
+        2,
+        &["no option \"foo\"", "sysfsdev"],
+    );
     assert_refused(&adjunct(&["run", "--device", "vfio_ap,sysfsdev=/x"]), 2, &["vfio-ap"]);
     assert_refused(&adjunct(&["run", "--cpu", "host,ap=on,ap=off"]), 2, &["ap is given more than once"]);
     assert_refused(&adjunct(&["run", "--smp", "0"]), 2, &["--smp"]);
@@ -151,7 +159,11 @@ fn an_empty_mdev_is_said_and_the_guest_starts() {
     let device = "vfio-ap,sysfsdev=/sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-00000000000e";
     let ran = adjunct_on(&toml, &["--device", device]);
     assert_ran(&ran, &[]);
-    assert!(ran.stderr.contains("brings no queue") && ran.stderr.contains("assign_adapter"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("brings no queue") && ran.stderr.contains("assign_adapter"),
+        "{}",
+        ran.stderr
+    );
 }
 
 /// A host on which queue 06.0047 does not exist, so that adapter 6 is filtered out of guest 3.
@@ -216,7 +228,11 @@ fn kvm_is_refused_on_a_machine_that_is_no_mainframe_and_the_default_says_what_it
 
 #[test]
 fn files_that_cannot_be_read_are_named_with_their_option() {
-    assert_refused(&adjunct(&["run", "--host", "sim", "--kernel", "/no/kernel"]), 3, &["--kernel /no/kernel"]);
+    assert_refused(
+        &adjunct(&["run", "--host", "sim", "--kernel", "/no/kernel"]),
+        3,
+        &["--kernel /no/kernel"],
+    );
     assert_refused(
         &adjunct(&["run", "--host", "sim", "--kernel", "README.md", "--initrd", "/no/initrd"]),
         3,
@@ -250,13 +266,17 @@ fn events_also_go_to_an_inherited_descriptor() {
     let words = ["run", "--host", "sim", "--console", "off", "--event-monitor", "fd=1"];
     let ran: Ran = command().args(words).output().expect("adjunct starts").into();
     assert_eq!(ran.status, 0);
-    assert!(ran.stdout.lines().last().expect("events").contains(r#""event":"ended","status":0"#), "{}", ran.stdout);
+    assert!(
+        ran.stdout.lines().last().expect("events").contains(r#""event":"ended","status":0"#),
+        "{}",
+        ran.stdout
+    );
 }
 
-/// A raw image whose short PSW at 4 leads to a LPSWE of a disabled wait with this address.
+/// A raw image whose IPL PSW leads to a LPSWE of a disabled wait with this address.
 fn waits_at(address: u64) -> Vec<u8> {
     let mut image = vec![0; 0x220];
-    image[4..8].copy_from_slice(&0x8000_0200_u32.to_be_bytes());
+    image[..8].copy_from_slice(&0x0008_0000_8000_0200_u64.to_be_bytes());
     // lpswe 0x210(0)
     image[0x200..0x204].copy_from_slice(&[0xb2, 0xb2, 0x02, 0x10]);
     image[0x210..0x218].copy_from_slice(&0x0002_0001_8000_0000_u64.to_be_bytes());
@@ -281,7 +301,7 @@ fn a_guest_that_stops_at_another_address_makes_the_exit_status_non_zero_and_is_q
 
 #[test]
 fn a_guest_that_interrupts_itself_for_ever_is_ended_and_quoted() {
-    // An invalid program-new PSW: all zero is valid, so leave the new PSW leading to an invalid opcode.
+    // The program-new PSW leads to an opcode that does not exist.
     let mut image = waits_at(0);
     image[0x200..0x204].copy_from_slice(&[0, 0, 0, 0]);
     image[0x1d0..0x1d8].copy_from_slice(&0x0000_0001_8000_0000_u64.to_be_bytes());

@@ -6,6 +6,6 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     if let Ok(file) = HostFile::parse(text) {
-        let _ = SimHost::new(&file);
+        let _ = SimHost::new(file);
     }
 });

@@ -6,7 +6,7 @@ use adjunct_hypervisor::{MemorySize, allocate};
 use libfuzzer_sys::fuzz_target;
 use vm_memory::{Bytes, GuestAddress};
 
-/// Each call: command, SCCB address, length of the block, the block.
+// Each call: command, SCCB address, length of the block, the block.
 fuzz_target!(|calls: Vec<(u32, u32, Vec<u8>)>| {
     let memory = allocate(MemorySize::MEBIBYTE).expect("1 MiB can be had");
     let info = ScpInfo { memory: 1 << 20, cpus: 1, ..ScpInfo::default() };

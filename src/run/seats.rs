@@ -1,7 +1,7 @@
 //! Where each vCPU is: running in its thread, or here with the event loop.
 
 use super::vcpu::{self, Shared, Why};
-use adjunct_hypervisor::{CpuReset, EventFd, Kick, KernelError, Psw, RunState, Vcpu};
+use adjunct_hypervisor::{CpuReset, EventFd, KernelError, Kick, Psw, RunState, Vcpu};
 use std::{
     collections::VecDeque,
     io,
@@ -140,7 +140,11 @@ impl Seats {
     }
 
     /// Resets the CPUs that `which` picks; they are stopped afterwards.
-    pub(super) fn reset_cpus(&mut self, kind: CpuReset, which: impl Fn(u16) -> bool) -> Result<(), KernelError> {
+    pub(super) fn reset_cpus(
+        &mut self,
+        kind: CpuReset,
+        which: impl Fn(u16) -> bool,
+    ) -> Result<(), KernelError> {
         for seat in &mut self.seats {
             let Some(vcpu) = seat.vcpu.as_mut().filter(|vcpu| which(vcpu.id())) else { continue };
             vcpu.reset(kind)?;
