@@ -315,10 +315,16 @@ impl<'a> Loop<'a> {
         }
         let mut sclp = self.shared.sclp.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = sclp.push_input(&typed);
-        if let Some(signal) = taken.signal {
-            if let Err(refused) = self.shared.vm.inject(signal.into()) {
-                tracing::warn!(%refused, "console input is lost");
-            }
+        if taken.taken < typed.len() {
+            tracing::warn!(
+                "the guest did not read its console: {} bytes are lost",
+                typed.len() - taken.taken
+            );
+        }
+        if let Some(signal) = taken.signal
+            && let Err(refused) = self.shared.vm.inject(signal.into())
+        {
+            tracing::warn!("console input is lost: {}", chain(&refused));
         }
     }
 }

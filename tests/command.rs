@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The mediated devices of the built-in host.
-pub const MDEV: [&str; 3] = [
+pub(crate) const MDEV: [&str; 3] = [
     "/sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000001",
     "/sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000002",
     "/sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000003",
@@ -14,13 +14,13 @@ pub const MDEV: [&str; 3] = [
 
 /// What a run left behind.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Exit status.
-    pub status: i32,
+    pub(crate) status: i32,
     /// Standard output.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Standard error.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Ran {
@@ -34,19 +34,19 @@ impl From<Output> for Ran {
 }
 
 /// The command `adjunct`, in the folder of the README, without standard input.
-pub fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_adjunct"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
     command
 }
 
 /// Runs adjunct with these words.
-pub fn adjunct(words: &[&str]) -> Ran {
+pub(crate) fn adjunct(words: &[&str]) -> Ran {
     command().args(words).output().expect("adjunct starts").into()
 }
 
 /// Runs adjunct with these words on the simulated host that `toml` describes.
-pub fn adjunct_on(toml: &str, words: &[&str]) -> Ran {
+pub(crate) fn adjunct_on(toml: &str, words: &[&str]) -> Ran {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = host_file(dir.path(), toml);
     let host = format!("sim:{}", file.display());
@@ -54,7 +54,7 @@ pub fn adjunct_on(toml: &str, words: &[&str]) -> Ran {
 }
 
 /// Writes a host file.
-pub fn host_file(dir: &std::path::Path, toml: &str) -> PathBuf {
+pub(crate) fn host_file(dir: &std::path::Path, toml: &str) -> PathBuf {
     let file = dir.join("host.toml");
     std::fs::write(&file, toml).expect("writable");
     file

@@ -114,3 +114,33 @@ fn misuse_is_answered_with_status_2_and_the_way_to_help() {
         assert!(ran.stderr.contains("--help") || ran.stderr.contains("Usage"), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    fn sources(dir: &std::path::Path, into: &mut String) {
+        for entry in fs::read_dir(dir).expect("readable") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() && !path.ends_with("target") {
+                sources(&path, into);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                *into += &fs::read_to_string(&path).expect("text");
+            }
+        }
+    }
+    let mut code = String::new();
+    for folder in ["src", "tests", "ap", "cpu-model", "devices", "hypervisor", "simulator", "zarch"] {
+        sources(&root().join(folder), &mut code);
+    }
+    let promises = fs::read_to_string(root().join("docs/promises.md")).expect("readable");
+    let mut named = 0;
+    for row in promises.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise")) {
+        let tests = row.rsplit('|').nth(1).expect("a column of tests");
+        for test in tests.split('`').skip(1).step_by(2) {
+            // A promise to every host is named where it is listed.
+            let is_there = code.contains(&format!("fn {test}(")) || code.contains(&format!("    {test}\n"));
+            assert!(is_there, "no test {test}: {row}");
+            named += 1;
+        }
+    }
+    assert!(named > 20, "promises name tests");
+}

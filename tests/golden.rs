@@ -4,14 +4,14 @@ use std::{env, fs, path::PathBuf};
 
 /// Compares `got` with a file under `tests/golden`, which `BLESS=1` rewrites.
 #[track_caller]
-pub fn assert_golden(name: &str, got: &str) {
+pub(crate) fn assert_golden(name: &str, got: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     assert_matches_file(&path, got);
 }
 
 /// Compares `got` with the file at `path`, which `BLESS=1` rewrites.
 #[track_caller]
-pub fn assert_matches_file(path: &std::path::Path, got: &str) {
+pub(crate) fn assert_matches_file(path: &std::path::Path, got: &str) {
     if env::var_os("BLESS").is_some() {
         fs::create_dir_all(path.parent().expect("a folder")).expect("the folder can be made");
         fs::write(path, got).expect("the golden can be written");

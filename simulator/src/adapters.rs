@@ -9,8 +9,8 @@ mod machine;
 mod queue;
 mod status;
 
-pub(crate) use card::function;
 pub use card::Card;
+pub(crate) use card::function;
 pub use machine::{ApFacilities, Machine, Qci};
 pub use queue::{InterruptSink, Interruption, ReplyPart};
 pub use status::{QueueStatus, Response};

@@ -14,7 +14,8 @@ mod vfio_ap;
 
 pub use acts::{Acts, Held};
 pub use adapters::{
-    Adapters, ApFacilities, Card, InterruptSink, Interruption, Machine, Qci, QueueStatus, ReplyPart, Response, Tested,
+    Adapters, ApFacilities, Card, InterruptSink, Interruption, Machine, Qci, QueueStatus, ReplyPart,
+    Response, Tested,
 };
 pub use ap_bus::Uevent;
 pub use clock::Clock;

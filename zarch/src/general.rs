@@ -7,6 +7,7 @@ pub(crate) mod branch;
 pub(crate) mod compare;
 pub(crate) mod conversion;
 pub(crate) mod decimal;
+pub(crate) mod edit;
 pub(crate) mod floating_point;
 pub(crate) mod high_word;
 pub(crate) mod interlocked;

@@ -44,14 +44,6 @@ pub enum ProgramCode {
     Monitor = 0x40,
 }
 
-impl ProgramCode {
-    /// Whether the instruction is nullified: the old PSW then points to it, not past it. None of the exceptions that
-    /// can happen without translation is; page and segment exceptions will be.
-    const fn nullifies(self) -> bool {
-        false
-    }
-}
-
 /// Data-exception code of general operands, compare-and-trap and load-and-trap.
 pub(crate) const DXC_TRAP: u32 = 0xff;
 
@@ -182,11 +174,9 @@ impl Execution<'_> {
 
     /// A program interruption for the current instruction.
     pub(crate) fn program_interruption(&mut self, code: ProgramCode) -> Done {
+        // DEVNOTE: every exception there is suppresses, terminates or completes the instruction, so the old PSW points
+        // past it. Those of translation nullify: they will have to go back by this length first.
         let length = u64::from(*self.length);
-        if code.nullifies() {
-            let back = self.state.psw.address.wrapping_sub(length);
-            self.branch(back);
-        }
         self.lowcore(lowcore::PROGRAM_LENGTH, Width::Half, length)?;
         self.lowcore(lowcore::PROGRAM_CODE, Width::Half, code as u64)?;
         match code {
@@ -280,7 +270,7 @@ impl Execution<'_> {
         if enabled == Enabled::default() { None } else { self.environment.take_floating(enabled) }
     }
 
-    /// External interruptions of this CPU, by priority: external call, emergency signal, clock comparator, CPU timer.
+    /// External interruptions of this CPU, by priority: emergency signal, external call, clock comparator, CPU timer.
     fn take_external(&mut self) -> Result<bool, Trap> {
         let cr0 = self.state.crs[0];
         if cr0 & cr0::EMERGENCY_SIGNAL != 0 && !self.pending.emergency.is_empty() {

@@ -1,12 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+#[expect(clippy::cast_possible_truncation, reason = "numbers are cut out of wider ones")]
+mod access;
 #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
 pub mod ap;
 #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
 mod control;
 pub mod environment;
-#[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
 mod execution;
 #[expect(
     clippy::cast_possible_truncation,

@@ -153,3 +153,30 @@ impl Adjuncts for Queues<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HostFile, SimHost, SimProtoVm};
+    use adjunct_ap::Sysfs;
+    use adjunct_hypervisor::{CryptoAttribute, ProtoVm};
+    use std::path::Path;
+
+    #[test]
+    fn a_queue_that_is_taken_away_after_a_look_at_the_masks_is_not_reached() {
+        const MDEV: &str = "devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000001";
+        let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+        let mut proto = SimProtoVm::create(&host).expect("KVM makes VMs");
+        proto.set_crypto(CryptoAttribute::EnableApie).expect("the host has AP");
+        let (vm, _vcpus) = proto.build(1).expect("KVM makes vCPUs");
+        let _device = vm.open_ap(&Path::new("/sys").join(MDEV)).expect("the mdev is free");
+
+        let mut queues = Queues { vm: &vm.shared, id: 0 };
+        assert!(queues.apcb().has(0x0604) && queues.apcb().has(0x0504));
+        host.write(&format!("{MDEV}/unassign_adapter"), "6").expect("it may be unassigned");
+        assert_eq!(queues.test(0x0604), (QueueStatus::response(NOT_AVAILABLE), 0));
+        assert_eq!(queues.enqueue(0x0604, 1, b"message", false).code(), NOT_AVAILABLE);
+        assert_eq!(queues.dequeue(0x0604, 9), (QueueStatus::response(NOT_AVAILABLE), None));
+        assert_eq!(queues.test(0x0504).0.code(), 0);
+    }
+}

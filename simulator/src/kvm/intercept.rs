@@ -210,14 +210,13 @@ impl Intercept<'_> {
         }
         let [.., apid, apqi] = self.gpr(0).to_be_bytes();
         let (gr1, nib) = (self.gpr(1), self.gpr(2));
-        let notification = (gr1 & ENABLE != 0).then_some(()).and_then(|()| {
-            let in_memory = nib != 0 && nib < self.ram.size();
-            Some(Notification {
-                nib: in_memory.then_some(nib),
-                isc: (gr1 & 7).to_le_bytes()[0],
-                sink: self.vm.sink()?,
-            })
-        });
+        let notification = match self.vm.sink() {
+            Some(sink) if gr1 & ENABLE != 0 => {
+                let nib = (nib < self.ram.size()).then_some(nib);
+                Some(Notification { nib, isc: (gr1 & 7).to_le_bytes()[0], sink })
+            }
+            _ => None,
+        };
         let status = hook.aqic(Apqn::new(apid, apqi), notification);
         self.cpu.state.gprs[1] = u64::from(status.word());
         self.condition(if status.code() == 0 { 0 } else { 3 })

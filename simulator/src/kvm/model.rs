@@ -119,3 +119,43 @@ impl GuestModel {
 
 /// CPUs that the simulated machine says it has.
 const HOST_CPUS: u16 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::HostFile;
+
+    fn model() -> GuestModel {
+        GuestModel::new(&SimHost::new(HostFile::default()).expect("the built-in host starts"))
+    }
+
+    fn processor(model: &GuestModel, list: u8) -> [u8; PROCESSOR_LEN] {
+        let mut blob = *model.processor;
+        blob[FACILITIES..].fill(list);
+        blob
+    }
+
+    #[test]
+    fn a_new_model_has_what_the_host_offers_but_the_ap_facilities() {
+        let model = model();
+        for number in 0..256 {
+            let offered = is_on(&model.machine.machine[FACILITIES..], number);
+            assert_eq!(model.has(number), offered && !OFF_BY_DEFAULT.contains(&number), "facility {number}");
+        }
+        assert!(OFF_BY_DEFAULT.iter().all(|number| is_on(&model.machine.machine[FACILITIES..], *number)));
+        assert_eq!(model.machine(2).machine_type, "3931");
+    }
+
+    #[test]
+    fn the_guest_sees_every_facility_that_user_space_wrote_and_kvm_goes_by_its_own() {
+        let mut model = model();
+        let all = processor(&model, 0xff);
+        assert_eq!(model.check(ModelAttribute::Processor(&all)), Ok(()));
+        model.set(ModelAttribute::Processor(&all));
+        assert_eq!(model.facilities(), [0xff; 256]);
+        assert!(model.has(65) && !model.has(76) && !model.has(2047));
+        let none = processor(&model, 0);
+        model.set(ModelAttribute::Processor(&none));
+        assert!((0..2048).all(|number| !model.has(number)));
+    }
+}

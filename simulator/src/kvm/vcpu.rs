@@ -43,8 +43,8 @@ pub struct SimVcpu {
     pfault: Option<u64>,
     /// An external call went to `cpu` and, as far as was seen, is still pending there.
     external_call: bool,
-    /// Nothing was executed since the guest began to wait.
-    idle: bool,
+    /// While it waits: replies were let arrive when so many interruptions had come in.
+    settled: Option<u64>,
     #[expect(dead_code, reason = "held for its drop")]
     held: Held,
     vm: Arc<Shared>,
@@ -63,7 +63,7 @@ impl SimVcpu {
             bell: vm.board.bell(id),
             pfault: None,
             external_call: false,
-            idle: false,
+            settled: None,
             held,
             vm,
         }
@@ -84,30 +84,47 @@ impl SimVcpu {
             let arrivals = vm.board.arrivals();
             let (stop, timer) = self.slice(&vm, ram);
             self.note_external_call();
-            self.idle &= stop == Stop::EnabledWait;
-            match stop {
-                Stop::Budget => {
-                    vm.clock.executed(SLICE);
-                    vm.board.time_passed();
-                }
-                Stop::EnabledWait if self.let_replies_arrive() => {}
-                Stop::EnabledWait => self.wait(&vm.board, arrivals, timer),
-                Stop::Instruction { ipa, ipb } => {
-                    if let Some(exit) = self.intercepted(&vm, ram, ipa, ipb) {
-                        return Ok(exit);
-                    }
-                }
-                Stop::DisabledWait => return Ok(sieic(ICPT_WAIT)),
-                Stop::ProgramLoop => return Ok(sieic(ICPT_PROGRAM)),
-                Stop::ExternalLoop => return Ok(sieic(ICPT_EXTERNAL)),
-                Stop::Unsupported { what } => {
-                    tracing::error!(vcpu = self.id, psw = ?self.cpu.state.psw, "the simulated CPU has no {what}");
-                    return Ok(Exit::Unknown { reason: INTERNAL_ERROR });
-                }
-                // A validity interception is the VMM's fault (`handle_validity`).
-                Stop::Validity => return Err(self.refused("KVM_RUN", libc::EINVAL)),
+            if let Some(exit) = self.stopped(stop, ram, arrivals, timer)? {
+                return Ok(exit);
             }
         }
+    }
+
+    /// What a stop of the interpreter leads to: an exit, or it goes on.
+    fn stopped(
+        &mut self,
+        stop: Stop,
+        ram: &Absolute<'_>,
+        arrivals: u64,
+        timer: Option<u64>,
+    ) -> Result<Option<Exit>> {
+        let vm = Arc::clone(&self.vm);
+        if stop == Stop::EnabledWait && self.let_replies_arrive(arrivals, timer) {
+            return Ok(None);
+        }
+        self.settled = None;
+        let exit = match stop {
+            Stop::Budget => {
+                vm.clock.executed(SLICE);
+                vm.board.time_passed();
+                None
+            }
+            Stop::EnabledWait => {
+                self.wait(&vm.board, arrivals, timer);
+                None
+            }
+            Stop::Instruction { ipa, ipb } => self.intercepted(&vm, ram, ipa, ipb),
+            Stop::DisabledWait => Some(sieic(ICPT_WAIT)),
+            Stop::ProgramLoop => Some(sieic(ICPT_PROGRAM)),
+            Stop::ExternalLoop => Some(sieic(ICPT_EXTERNAL)),
+            Stop::Unsupported { what } => {
+                tracing::error!(vcpu = self.id, psw = ?self.cpu.state.psw, "the simulated CPU has no {what}");
+                Some(Exit::Unknown { reason: INTERNAL_ERROR })
+            }
+            // A validity interception is the VMM's fault (`handle_validity`).
+            Stop::Validity => return Err(self.refused("KVM_RUN", libc::EINVAL)),
+        };
+        Ok(exit)
     }
 
     /// Executes for a while. After an enabled wait also when a timer ends it, in nanoseconds of the host's clock.
@@ -146,14 +163,19 @@ impl SimVcpu {
     }
 
     /// When a guest begins to wait, replies that its queues work on arrive: the clock moves by the time that they take.
-    /// `false` when that was done before, or replies take no time.
-    fn let_replies_arrive(&mut self) -> bool {
-        let service_time = self.vm.host.adapters().operate(|machine| machine.service_time);
-        if self.idle || service_time.is_zero() || self.vm.hook().is_none() {
+    /// `false` when that was done and nothing came of it, when replies take no time, or when a timer ends the wait
+    /// before.
+    fn let_replies_arrive(&mut self, arrivals: u64, timer: Option<u64>) -> bool {
+        let host = &self.vm.host;
+        let service_time = host.adapters().operate(|machine| machine.service_time);
+        let ready =
+            u64::try_from(service_time.as_nanos()).unwrap_or(u64::MAX).saturating_add(host.clock().now());
+        let done = self.settled == Some(arrivals) || timer.is_some_and(|timer| timer <= ready);
+        if done || service_time.is_zero() || self.vm.hook().is_none() {
             return false;
         }
-        self.idle = true;
-        self.vm.host.advance(service_time);
+        self.settled = Some(arrivals);
+        host.advance(service_time);
         self.vm.board.time_passed();
         true
     }

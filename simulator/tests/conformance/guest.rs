@@ -272,3 +272,12 @@ fn unmapping_a_notification_byte_disables_its_queue() {
         assert_eq!(open.aqic(queue("05.0004"), notification(nib)).code(), code, "{nib:#x}");
     }
 }
+
+#[test]
+fn mappings_end_with_the_device() {
+    let host = Host::new();
+    let (open, _) = attached(&host);
+    drop(open);
+    let (open, _) = host.open(A);
+    assert_eq!(open.aqic(queue("05.0004"), notification(0x1000)).code(), 6);
+}

@@ -268,3 +268,51 @@ fn the_largest_host_there_can_be_starts_and_changes_hands() {
     assert_eq!(host.read("bus/ap/bindings"), "65536/65536 (complete)\n");
     assert_eq!(host.bound("vfio_ap").len(), 65536);
 }
+
+/// Enough rounds for threads to meet in every order; a deadlock would show as a test that never ends.
+const ROUNDS: usize = 300;
+
+#[test]
+fn threads_that_do_everything_at_once_do_not_wait_for_each_other_forever() {
+    let host = Host::new();
+    host.mdev(A, &[5], &[4]);
+    host.mdev(B, &[6], &[4]);
+    let write = |path: &str, value: &str| drop(host.host.write(path, value));
+    std::thread::scope(|threads| {
+        for uuid in [A, B] {
+            let write = &write;
+            threads.spawn(move || {
+                for round in 0..ROUNDS {
+                    let attribute = if round % 2 == 0 { "assign_domain" } else { "unassign_domain" };
+                    write(&format!("bus/mdev/devices/{uuid}/{attribute}"), "0x47");
+                }
+            });
+            let host = &host;
+            threads.spawn(move || {
+                for _ in 0..ROUNDS {
+                    let (open, vm) = host.open(uuid);
+                    open.map_dma(0..0x1000);
+                    let _ = open.reset();
+                    assert!(vm.now().is_some());
+                }
+            });
+        }
+        threads.spawn(|| {
+            for round in 0..ROUNDS {
+                let attribute = if round % 2 == 0 { "unbind" } else { "bind" };
+                write(&format!("bus/ap/drivers/vfio_ap/{attribute}"), "05.0004");
+                host.host.config_changed();
+            }
+        });
+        threads.spawn(|| {
+            for round in 0..ROUNDS {
+                let _ = host.host.adapters().enqueue(Apqn::new(5, 4), round as u64, b"x");
+                let _ = host.host.adapters().dequeue(Apqn::new(5, 4), 100);
+                host.host.advance(Duration::from_secs(1));
+            }
+        });
+    });
+    write("bus/ap/drivers/vfio_ap/bind", "05.0004");
+    host.write("bus/mdev/devices/6c4a5d2e-0d3e-4c7a-9b0a-00000000000a/unassign_domain", "0x47");
+    assert_eq!(host.mdev_read(A, "matrix"), "05.0004\n");
+}

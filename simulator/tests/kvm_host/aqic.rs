@@ -3,7 +3,7 @@
 use crate::support::{
     Builder, Ended, Guest, IO, IO_NEW, TAKEN, WAITING, host, host_with, instruction, mdev, op, without_apie,
 };
-use adjunct_hypervisor::{CryptoAttribute, ProtoVm, Vcpu};
+use adjunct_hypervisor::{CryptoAttribute, ProtoVm, Psw, Vcpu};
 use adjunct_simulator::SimProtoVm;
 use std::time::Duration;
 
@@ -130,6 +130,25 @@ fn a_guest_that_waits_for_a_slow_adapter_gets_its_interruption() {
     guest.set(&[(0, 0x4000_0000 | 0x0504), (2, 0), (3, 1), (4, 0x4000), (5, 16)]);
     assert_eq!(guest.exit_of(&[op::NQAP, op::WAIT]), WAITING);
     assert_eq!(u32::from_be_bytes(guest.read(0xc0)), 0x9800_0000);
+}
+
+#[test]
+fn a_message_sent_by_an_interruption_handler_is_answered_too() {
+    let host = host();
+    host.adapters().operate(|machine| machine.service_time = Duration::from_secs(1));
+    let mut guest = Guest::with_mdev(&host);
+    assert_eq!(answer(aqic(&mut guest, 0x0504, ENABLE | 3, NIB)), response(0));
+    guest.vcpus[0].state_mut().crs[6] = 0x1000_0000;
+    guest.wait_psw(IO);
+    // The I/O new PSW leads to a handler that sends again and waits, until r10 has counted down.
+    let handler: u64 = 0x2_0000;
+    guest.write(IO_NEW, &[Psw::MASK_64BIT, handler].map(u64::to_be_bytes).concat());
+    guest.write(handler, &[&[0xa7, 0xa6, 0x00, 0x04][..], op::END, op::NQAP, op::WAIT].concat());
+    guest.set(&[(0, 0x4000_0000 | 0x0504), (2, 0), (3, 1), (4, 0x4000), (5, 16), (10, 3)]);
+    assert_eq!(guest.exit_of(&[op::NQAP, op::WAIT]), WAITING);
+    assert_eq!((guest.gpr(10), guest.vcpus[0].state().psw.address), (0, 0), "three replies");
+    let seconds = host.clock().now() / 1_000_000_000;
+    assert_eq!(seconds, 3);
 }
 
 #[test]

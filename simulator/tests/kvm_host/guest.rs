@@ -1,6 +1,7 @@
 //! Guests that execute AP instructions: what they may do is what is in the CRYCB.
 
-use crate::support::{Builder, Ended, Guest, host, instruction, mdev, op};
+use crate::support::{Builder, Ended, Guest, WAITING, host, instruction, mdev, op};
+use adjunct_ap::Sysfs;
 use adjunct_hypervisor::{CryptoAttribute, Vm};
 
 const NOT_AVAILABLE: u64 = 0x0001_0000;
@@ -126,4 +127,22 @@ fn the_configuration_shows_the_guests_masks() {
     assert_eq!((block[48], block[48 + 0x15]), (0x08, 0x10), "domains 4 and 0xab");
     assert_eq!(block[80..112], [0; 32], "no control domains");
     assert_eq!(block[4..6], [63, 255], "the machine's limits");
+}
+
+#[test]
+fn a_running_guest_loses_a_queue_that_is_unassigned_from_its_mdev() {
+    let host = host();
+    let mut guest = Guest::with_mdev(&host);
+    guest.set(&[(0, 0x0604)]);
+    // TAPQ as long as it answers 0.
+    let program: [&[u8]; 4] = [op::PQAP, &[0xa7, 0x84, 0xff, 0xfe], op::IPM, op::END];
+    let operator = std::thread::spawn(move || {
+        let attribute = mdev(1).join("unassign_adapter");
+        let attribute = attribute.strip_prefix("/sys").expect("it is there").to_str().expect("text");
+        host.write(attribute, "6").expect("it may be unassigned");
+    });
+    assert_eq!(guest.exit_of(&program), WAITING);
+    operator.join().expect("it wrote");
+    assert_eq!((guest.gpr(15) >> 28 & 3, guest.gpr(1) & 0x00ff_0000), (3, NOT_AVAILABLE));
+    assert!(sees(&mut guest, 0x0504), "the other adapter stays");
 }

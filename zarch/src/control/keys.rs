@@ -1,6 +1,7 @@
 //! Storage keys, and moves and tests with keys other than the PSW's.
 
-use crate::execution::{Access, Done, Execution, Trap};
+use crate::access::Access;
+use crate::execution::{Done, Execution, Trap};
 use crate::instruction::Code;
 use crate::interruption::ProgramCode;
 use crate::operand::{Address, Bd, Bd32, Number};

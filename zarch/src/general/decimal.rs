@@ -1,4 +1,4 @@
-//! Packed and zoned decimal numbers: arithmetic, conversion, editing.
+//! Packed and zoned decimal numbers: arithmetic, packing, conversion from and to binary.
 
 use crate::execution::{Done, Execution, SPECIFICATION, Trap};
 use crate::general::compare::order;
@@ -18,7 +18,8 @@ struct Packed {
 const PLUS: u8 = 0xc;
 const MINUS: u8 = 0xd;
 
-fn is_minus(sign: u8) -> bool {
+/// Whether a sign code means minus.
+pub(crate) fn is_minus(sign: u8) -> bool {
     matches!(sign, 0xb | 0xd)
 }
 
@@ -332,86 +333,6 @@ pub(crate) fn unpack_characters<const SIZE: usize>(x: &mut Execution<'_>, code: 
         _ => 3,
     });
     Ok(())
-}
-
-/// EDIT and (`MARK`) EDIT AND MARK.
-pub(crate) fn edit<const MARK: bool>(x: &mut Execution<'_>, code: Code) -> Done {
-    const DIGIT_SELECTOR: u8 = 0x20;
-    const SIGNIFICANCE_STARTER: u8 = 0x21;
-    const FIELD_SEPARATOR: u8 = 0x22;
-    let length = u64::from(code.b8()) + 1;
-    let (pattern, mut source) = (Bd::address(x, code), Bd32::address(x, code));
-    x.check_store(pattern, usize::from(code.b8()) + 1)?;
-    let fill = x.byte(pattern)?;
-    let mut significant = false;
-    let mut nonzero = false;
-    let mut right_half: Option<u8> = None;
-    for offset in 0..length {
-        let here = pattern.wrapping_add(offset) & x.address_mask;
-        let character = x.byte(here)?;
-        let result = match character {
-            DIGIT_SELECTOR | SIGNIFICANCE_STARTER => {
-                let mut plus = false;
-                let digit = match right_half.take() {
-                    Some(digit) => digit,
-                    None => {
-                        let byte = x.byte(source)?;
-                        source = source.wrapping_add(1);
-                        if byte >> 4 > 9 {
-                            return Err(x.data_exception(0));
-                        }
-                        match byte & 0xf {
-                            low @ 0..=9 => right_half = Some(low),
-                            sign => plus = !is_minus(sign),
-                        }
-                        byte >> 4
-                    }
-                };
-                let was_significant = significant;
-                let result = if significant || digit != 0 {
-                    if MARK && !was_significant {
-                        mark(x, here);
-                    }
-                    significant = true;
-                    digit | 0xf0
-                } else {
-                    fill
-                };
-                nonzero |= digit != 0;
-                if character == SIGNIFICANCE_STARTER {
-                    significant = true;
-                }
-                if plus {
-                    significant = false;
-                }
-                result
-            }
-            FIELD_SEPARATOR => {
-                significant = false;
-                nonzero = false;
-                fill
-            }
-            _ if offset == 0 || !significant => fill,
-            message => message,
-        };
-        x.set_byte(here, result)?;
-    }
-    x.set_cc(match (nonzero, significant) {
-        (false, _) => 0,
-        (true, true) => 1,
-        (true, false) => 2,
-    });
-    Ok(())
-}
-
-/// Puts the address of a first significant digit into GR1.
-fn mark(x: &mut Execution<'_>, address: u64) {
-    let gpr = &mut x.state.gprs[1];
-    *gpr = match x.address_mask {
-        u64::MAX => address,
-        0xff_ffff => *gpr & !0xff_ffff | address,
-        _ => *gpr & !0xffff_ffff | address,
-    };
 }
 
 /// CONVERT TO BINARY from 8 bytes into 32 bits.

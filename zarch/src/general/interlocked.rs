@@ -36,7 +36,7 @@ impl Execution<'_> {
 
     /// An update fetches and stores: fetch protection cannot matter where storing is allowed.
     fn update_address(&self, address: u64) -> Result<u64, Trap> {
-        self.translate(address, crate::execution::Access::Store)
+        self.translate(address, crate::access::Access::Store)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Operands whose lengths are in registers: MVCL, CLCL and the extended and Unicode forms.
 
-use crate::execution::{Done, Execution, Trap, to_boundary};
+use crate::access::to_boundary;
+use crate::execution::{Done, Execution, Trap};
 use crate::general::arithmetic::pair;
 use crate::general::compare::order;
 use crate::general::string::{BYTES_AT_ONCE, compare_run};

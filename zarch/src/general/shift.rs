@@ -73,7 +73,9 @@ fn shift_left_signed(value: u128, amount: u32, bits: u32) -> (u128, bool) {
     let out = amount.min(bits - 1);
     let leaving = magnitude >> (bits - 1 - out);
     let alike = if sign == 0 { 0 } else { (1 << out) - 1 };
-    (sign << (bits - 1) | shifted & magnitude_mask, leaving != alike)
+    // Zeros follow them when the amount exceeds the bits there are.
+    let zeros_leave = amount > out && sign == 1;
+    (sign << (bits - 1) | shifted & magnitude_mask, leaving != alike || zeros_leave)
 }
 
 /// ROTATE LEFT SINGLE LOGICAL of 32 bits.

@@ -1,6 +1,7 @@
 //! Bytes in storage, up to 256 or up to an ending character: MVC and its kind, MVST, CLST, SRST, CUSE, CKSM.
 
-use crate::execution::{Done, Execution, SPECIFICATION, to_boundary};
+use crate::access::to_boundary;
+use crate::execution::{Done, Execution, SPECIFICATION};
 use crate::general::arithmetic::{pair, put_word};
 use crate::general::compare::order;
 use crate::general::logical::feeds_on_itself;
@@ -183,8 +184,8 @@ pub(crate) fn move_page(x: &mut Execution<'_>, code: Code) -> Done {
     let from = x.prefixed(from);
     x.check_low_address(to)?;
     let to = x.prefixed(to);
-    x.check_key(from, crate::execution::Access::Fetch, from_key)?;
-    x.check_key(to, crate::execution::Access::Store, to_key)?;
+    x.check_key(from, crate::access::Access::Fetch, from_key)?;
+    x.check_key(to, crate::access::Access::Store, to_key)?;
     let mut page = [0; 4096];
     x.storage.read(from, &mut page)?;
     x.storage.write(to, &page)?;

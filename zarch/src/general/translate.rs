@@ -32,7 +32,7 @@ pub(crate) fn translate_and_test<const REVERSE: bool>(x: &mut Execution<'_>, cod
         let byte = x.byte(here)?;
         let function = x.byte(table.wrapping_add(u64::from(byte)))?;
         if function != 0 {
-            set_found(x, here);
+            x.set_found(here);
             function.put(&mut x.state.gprs[2]);
             x.set_cc(if offset + 1 == length { 2 } else { 1 });
             return Ok(());
@@ -40,16 +40,6 @@ pub(crate) fn translate_and_test<const REVERSE: bool>(x: &mut Execution<'_>, cod
     }
     x.set_cc(0);
     Ok(())
-}
-
-/// GR1 of TRT: in 24-bit mode bits 32-39 stay, in 31-bit mode bit 32 becomes zero.
-fn set_found(x: &mut Execution<'_>, address: u64) {
-    let gpr = &mut x.state.gprs[1];
-    *gpr = match x.address_mask {
-        u64::MAX => address,
-        0xff_ffff => *gpr & !0xff_ffff | address,
-        _ => *gpr & !0xffff_ffff | address,
-    };
 }
 
 /// TRANSLATE EXTENDED: stops at the test byte in GR0.

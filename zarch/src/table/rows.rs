@@ -15,7 +15,7 @@ use crate::general::logical::{
 };
 use crate::general::movement::*;
 use crate::general::shift::{self, Distinct, InPlace};
-use crate::general::{decimal, high_word as high, interlocked, long_string, string, translate};
+use crate::general::{decimal, edit, high_word as high, interlocked, long_string, string, translate};
 use crate::instruction::Facility::{self, *};
 use crate::instruction::Format::{self, *};
 use crate::instruction::Instruction;
@@ -472,8 +472,8 @@ pub(super) static ROWS: [Row; COUNT] = [
     row("MVCS",   0xdb00, SSd,  Z,   NEEDS_DAT),
     row("TR",     0xdc00, SSa,  Z,   translate::translate),
     row("TRT",    0xdd00, SSa,  Z,   translate::translate_and_test::<false>),
-    row("ED",     0xde00, SSa,  Z,   decimal::edit::<false>),
-    row("EDMK",   0xdf00, SSa,  Z,   decimal::edit::<true>),
+    row("ED",     0xde00, SSa,  Z,   edit::edit::<false>),
+    row("EDMK",   0xdf00, SSa,  Z,   edit::edit::<true>),
     row("PKU",    0xe100, SSf,  ExtendedTranslation2, decimal::pack_characters::<2>),
     row("UNPKU",  0xe200, SSa,  ExtendedTranslation2, decimal::unpack_characters::<2>),
     row("LTG",    0xe302, RXYa, ExtendedImmediate, load_and_test::<i64, Rxy<i64>>),

@@ -1,7 +1,8 @@
 //! Unprivileged instructions that are not compared with QEMU, and why.
 
 const TIME: &str = "the time differs";
-const NOT_IN_QEMU: &str = "QEMU 7.2's TCG does not have it";
+/// These have examples instead, see `examples.rs`.
+pub(crate) const NOT_IN_QEMU: &str = "QEMU 7.2's TCG does not have it";
 
 /// Mnemonic and reason.
 pub(crate) const EXCLUDED: &[(&str, &str)] = &[
@@ -36,4 +37,11 @@ pub(crate) const EXCLUDED: &[(&str, &str)] = &[
     ("TRTE", NOT_IN_QEMU),
     ("TRTRE", NOT_IN_QEMU),
     ("ZAP", NOT_IN_QEMU),
+];
+
+/// Semiprivileged instructions that the control registers of a Linux process, or qemu-user, refuse altogether: compared
+/// once each, with the privileged ones, as they would end every random program.
+pub(crate) const REFUSED: &[&str] = &[
+    "BAKR", "EPAR", "EREG", "EREGG", "ESAR", "ESTA", "IAC", "IPK", "IVSK", "MSTA", "MVCDK", "MVCK", "MVCOS",
+    "MVCP", "MVCS", "MVCSK", "PC", "PR", "PT", "SAC", "SACF", "SPKA", "SSAR",
 ];

@@ -137,12 +137,9 @@ impl Generator<'_> {
             "MVCL" | "CLCL" | "MVCLE" | "CLCLE" | "MVCLU" | "CLCLU" => self.long_operands(row),
             "SRST" | "SRSTU" => self.search_string(row),
             "MVST" | "CLST" => self.terminated_strings(row),
-            "CUSE" | "CKSM" | "TRE" | "CU12" | "CU14" | "CU21" | "CU24" | "CU41" | "CU42" => {
-                self.address_and_length(row)
-            }
-            "TROO" | "TROT" | "TRTO" | "TRTT" | "TRTE" | "TRTRE" => self.translate_extended(row),
-            "CVB" | "CVBY" | "CVBG" => self.convert_to_binary(row),
-            "CSST" | "PLO" => self.parameter_list(row),
+            "CKSM" | "TRE" => self.address_and_length(row),
+            "CU12" | "CU14" | "CU21" | "CU24" | "CU41" | "CU42" => self.convert_unicode(row),
+            "TROO" | "TROT" | "TRTO" | "TRTT" => self.translate_extended(row),
             "PKA" | "PKU" | "UNPK" => self.leading_zero(row),
             "TR" => self.translate(row),
             _ if row.format == Format::RIS || row.format == Format::RRS => self.compare_and_branch(row),
@@ -216,6 +213,10 @@ impl Generator<'_> {
             RXa | RXb | RXYa | RXYb => self.indexed_storage(row, r1, place),
             S => self.storage(place) << 32,
             SI if row.mnemonic == "TS" => self.storage(place) << 32,
+            // Monitor classes above 15 are a specification exception.
+            SI if row.mnemonic == "MC" && !self.rng.one_in(20) => {
+                (immediate & 0x0f) << 48 | self.storage(place) << 32
+            }
             SI => (immediate & 0xff) << 48 | self.storage(place) << 32,
             SIY => (immediate & 0xff) << 48 | self.long_storage(place),
             SIL => self.storage(place) << 32 | (self.rng.value() & 0xffff) << 16,
@@ -226,9 +227,8 @@ impl Generator<'_> {
                 (immediate & 0xff) << 48 | (bases[0] | first) << 32 | (bases[1] | second) << 16
             }
             SSb => (immediate & 0xff) << 48 | self.storage(place) << 32 | self.storage(place) << 16,
-            SSc | SSd | SSE => {
-                (immediate & 0xff) << 48 | self.storage(place) << 32 | self.storage(place) << 16
-            }
+            SSc | SSd => (immediate & 0xff) << 48 | self.storage(place) << 32 | self.storage(place) << 16,
+            SSE => self.storage(place) << 32 | self.storage(place) << 16,
             SSe => {
                 let last = if self.rng.one_in(2) { r1 } else { (r1 + 1) & 15 };
                 let last = if WRITABLE.contains(&last) { last } else { r1 };

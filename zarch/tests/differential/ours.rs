@@ -8,7 +8,7 @@ use adjunct_zarch::{Cpu, Environment, IMPLEMENTED_FACILITIES, ProgramCode, Stop,
 
 use crate::image::code;
 use crate::program::{
-    BATCH, DATA_LEN, End, Outcome, Program, Signal, TABLE, body_address, data_address, table,
+    BATCH, DATA_LEN, End, Outcome, Program, Signal, Start, TABLE, body_address, data_address, table,
 };
 
 /// Enough for the longest interruptible instruction in the smallest steps.
@@ -86,7 +86,14 @@ impl Machinery {
     /// # Errors
     /// It neither ends nor is interrupted as a program.
     pub(crate) fn outcome(&mut self, slot: usize, program: &Program) -> Result<Outcome, String> {
-        let start = program.start(slot);
+        self.run(slot, program, &program.start(slot))
+    }
+
+    /// The same from another start than the program's own.
+    ///
+    /// # Errors
+    /// As [`Machinery::outcome`].
+    pub(crate) fn run(&mut self, slot: usize, program: &Program, start: &Start) -> Result<Outcome, String> {
         self.put(body_address(slot), &code(program));
         self.put(data_address(slot), &start.data);
         let end = body_address(slot) + program.body.len() as u64;

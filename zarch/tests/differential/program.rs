@@ -144,22 +144,23 @@ fn packed_decimal(rng: &mut Rng) -> [u8; 8] {
     (((digits << zeros) >> zeros) & !0xf | sign).to_be_bytes()
 }
 
-/// A packed decimal number with at most `digits` digits.
-pub(crate) fn decimal(rng: &mut Rng, length: usize, digits: u64) -> Vec<u8> {
-    let mut nibbles = vec![0; 2 * length];
-    let last = nibbles.len() - 1;
-    nibbles[last] = rng.pick(&[0xc, 0xd, 0xf, 0xa, 0xb, 0xe]);
-    for nibble in nibbles[..last].iter_mut().rev().take(digits as usize) {
-        *nibble = rng.below(10) as u8;
-    }
-    nibbles.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
-}
-
-/// A few characters, one to four bytes each in UTF-8.
+/// A few characters in UTF-8, one to four bytes each; now and then one that is none.
 pub(crate) fn utf8(rng: &mut Rng) -> Vec<u8> {
-    let text: String =
-        (0..6).map(|_| rng.pick(&['a', 'Z', '\u{e9}', '\u{20ac}', '\u{1f600}', '\u{7ff}'])).collect();
-    text.into_bytes()
+    const CHARACTERS: [&str; 6] = ["a", "Z", "\u{e9}", "\u{20ac}", "\u{1f600}", "\u{7ff}"];
+    const MALFORMED: [&[u8]; 8] = [
+        &[0xc3, 0x41],
+        &[0xc0, 0x80],
+        &[0xe0, 0x80, 0x80],
+        &[0xed, 0xa0, 0x80],
+        &[0xe2, 0x82, 0x41],
+        &[0xf4, 0x90, 0x80, 0x80],
+        &[0x80],
+        &[0xff],
+    ];
+    let one = |rng: &mut Rng| {
+        if rng.one_in(16) { rng.pick(&MALFORMED) } else { rng.pick(&CHARACTERS).as_bytes() }
+    };
+    (0..6).flat_map(|_| one(rng)).copied().collect()
 }
 
 /// The bytes of [`TABLE`].
