@@ -27,8 +27,19 @@ pub(super) const SENSE_RUNNING: u16 = 9;
 pub(super) fn host_cpu(host: &SimHost) -> HostCpu {
     let model = host.machine_model();
     let ap = ap_facilities(host.adapters());
-    let features = model.full().iter().filter(|feature| is_executed(*feature, ap)).collect::<FeatureSet>();
-    HostCpu::new(model, features)
+    let features = model.full().iter().filter(|feature| is_executed(*feature, ap)).collect();
+    HostCpu::new(model, with_what_they_require(features))
+}
+
+/// The features less those built on one that is not there, for example `ipter` without `dateh`.
+fn with_what_they_require(mut features: FeatureSet) -> FeatureSet {
+    let unfounded = |features: FeatureSet| {
+        features.iter().find(|feature| feature.requires().any(|required| !features.contains(required)))
+    };
+    while let Some(feature) = unfounded(features) {
+        features.remove(feature);
+    }
+    features
 }
 
 /// What a VM's crypto setup depends on.
