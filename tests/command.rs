@@ -35,7 +35,16 @@ impl From<Output> for Ran {
 
 /// The command `adjunct`, in the folder of the README, without standard input.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_adjunct"));
+    let adjunct = env!("CARGO_BIN_EXE_adjunct");
+    // Code for another machine is started by what cargo starts the tests with.
+    let mut command = match std::env::var_os("CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_RUNNER") {
+        Some(runner) if cfg!(target_arch = "s390x") => {
+            let mut command = Command::new(runner);
+            command.arg(adjunct);
+            command
+        }
+        _ => Command::new(adjunct),
+    };
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
     command
 }
