@@ -9,4 +9,5 @@ mod documents;
 mod golden;
 mod guest_image;
 mod layers;
+mod plan;
 mod run;

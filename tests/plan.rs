@@ -1,0 +1,70 @@
+//! What planning finds out about a host that somebody else has changed.
+
+use crate::command::MDEV;
+use adjunct::{
+    config::{Config, ConsoleTarget, Image},
+    console::Kept,
+    host::{Host, builtin},
+    machine::chain,
+    plan::{Plan, PlanError, plan},
+};
+use adjunct_ap::Sysfs;
+use adjunct_hypervisor::MemorySize;
+use adjunct_simulator::SimHost;
+
+fn config(mdev: &str) -> Config {
+    Config {
+        host: None,
+        cpu: "host".parse().expect("a model"),
+        device: Some(format!("vfio-ap,sysfsdev={mdev}").parse().expect("well formed")),
+        memory: MemorySize::MEBIBYTE,
+        vcpus: 1,
+        kernel: Image::Apcheck,
+        initrd: None,
+        append: None,
+        console: ConsoleTarget::Off,
+        events: None,
+    }
+}
+
+fn plan_on(host: &SimHost, mdev: &str) -> Result<Plan, PlanError> {
+    plan(&config(mdev), &Host::simulated(host))
+}
+
+#[test]
+fn an_mdev_that_is_open_is_refused_with_a_queue_that_its_guest_uses() {
+    let host = builtin().expect("the built-in host is right");
+    let first = plan_on(&host, MDEV[1]).expect("it is free");
+    let machine = first.build(&host, Kept::default().consoles()).expect("it can be built");
+    let said = chain(&plan_on(&host, MDEV[1]).expect_err("it is open"));
+    for part in [MDEV[1], "is open already", "05.0047"] {
+        assert!(said.contains(part), "{part:?} is not in {said:?}");
+    }
+    plan_on(&host, MDEV[2]).expect("the others are free");
+    drop(machine);
+    plan_on(&host, MDEV[1]).expect("it is free again");
+}
+
+#[test]
+fn a_queue_that_vfio_ap_lost_is_named_with_the_file_that_brings_it_back() {
+    let host = builtin().expect("the built-in host is right");
+    host.write("bus/ap/drivers/vfio_ap/unbind", "06.00ab").expect("it is bound");
+    let plan = plan_on(&host, MDEV[0]).expect("adapter 5 is left");
+    let said = plan.warnings().join("\n");
+    for part in ["06.0004", "06.00ab", "/sys/bus/ap/drivers_probe"] {
+        assert!(said.contains(part), "{part:?} is not in {said:?}");
+    }
+    assert!(!said.contains("05.0004"), "{said}");
+    host.write("bus/ap/drivers_probe", "06.00ab").expect("it is free");
+    assert_eq!(plan_on(&host, MDEV[0]).expect("all are there").warnings(), [] as [String; 0]);
+}
+
+#[test]
+fn an_adapter_that_left_the_host_is_said() {
+    let host = builtin().expect("the built-in host is right");
+    host.adapters().operate(|machine| machine.cards.remove(&adjunct_ap::Apid(6)));
+    host.config_changed();
+    let plan = plan_on(&host, MDEV[2]).expect("the guest can start");
+    let said = plan.warnings().join("\n");
+    assert!(said.contains("06.0047") && said.contains("06.00ff"), "{said}");
+}
