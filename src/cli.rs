@@ -8,10 +8,10 @@ use std::{ffi::OsString, path::PathBuf};
 
 /// A VMM for s390x that gives IBM Z crypto adapters (vfio-ap) to a guest.
 ///
-/// On IBM Z the guest runs under KVM; anywhere else it runs on a simulated host: AP bus, vfio_ap,
-/// KVM's crypto half and a z/Architecture interpreter in memory. No cryptography is simulated.
+/// This version runs guests on a simulated host: AP bus, vfio_ap, KVM's crypto half and a
+/// z/Architecture interpreter in memory. No cryptography is simulated. KVM on IBM Z is to come.
 #[derive(Debug, Parser)]
-#[command(name = "adjunct", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "adjunct", version, max_term_width = 80, after_help = AFTER_HELP)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -27,10 +27,17 @@ const AFTER_HELP: &str = "Examples:
   adjunct cpu show z14
         what a z14 has, and what may be switched on";
 
+const RUN_AFTER_HELP: &str = "\
+Options that QEMU has are also taken as QEMU writes them, with one dash: -append,
+-cpu, -device, -initrd, -kernel, -m, -memory, -smp.
+
+The exit status is 0 when the guest ended as it should; adjunct-run(1) lists all.";
+
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a guest until it ends
+    #[command(after_help = RUN_AFTER_HELP)]
     Run(Box<RunArgs>),
     /// Show the example of the vfio-ap documentation: three guests, each with its own queues
     ///
@@ -94,16 +101,18 @@ pub enum CpuCommand {
 /// Options of `adjunct run`. Those that QEMU has are also taken with one dash: `-cpu`, `-device`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Where the guest runs: kvm, sim (the built-in simulated host) or sim:FILE.toml
+    /// Where the guest runs: sim (the built-in simulated host), sim:FILE.toml or kvm
     ///
-    /// Without this option: KVM where there is a KVM for s390x, else the built-in simulated host.
+    /// This version can't use KVM yet, and says so. Without this option it is KVM where there is
+    /// one, else the built-in simulated host.
     #[arg(long, value_name = "HOST")]
     host: Option<HostChoice>,
 
-    /// CPU model and features, for example host or z14,ap=on,apqci=on,apft=on
+    /// CPU model and features, for example host or host,apqi=off
     ///
-    /// vfio-ap needs ap=on; apqci (facility 12) lets the guest see domains above 15, apft
-    /// (facility 15) lets it recognise queues at all. The model host has all of them.
+    /// host is all that the host has. vfio-ap needs ap=on; apqci (facility 12) lets the guest see
+    /// domains above 15, apft (facility 15) lets it recognise queues at all. A simulated host can
+    /// be no named model: its interpreter lacks something of each.
     #[arg(long, value_name = "MODEL[,FEATURE=on|off]...", default_value = "host")]
     cpu: CpuSpec,
 
@@ -114,7 +123,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "vfio-ap,sysfsdev=PATH[,id=ID]")]
     device: Vec<VfioApOption>,
 
-    /// Guest memory, a multiple of 1M
+    /// Guest memory, a multiple of 1M; a plain number is MiB
     #[arg(long, value_name = "SIZE", default_value = "256M")]
     memory: MemorySize,
 
@@ -122,9 +131,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=248))]
     smp: u16,
 
-    /// What the guest runs: an ELF image, a Linux image, or builtin:apcheck
+    /// What the guest runs: a file, or builtin:apcheck
     ///
-    /// builtin:apcheck looks for AP queues, sends one message through each, and ends.
+    /// builtin:apcheck looks for AP queues, sends one message through each, and ends. A file is an
+    /// ELF image, a Linux image, or a raw image that begins with an IPL PSW.
     #[arg(long, value_name = "FILE", default_value = "builtin:apcheck")]
     kernel: Image,
 
@@ -148,7 +158,7 @@ pub struct RunArgs {
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
 
-    /// Where messages go instead of stderr
+    /// Where warnings and what -v says go instead of stderr
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
 }
@@ -192,6 +202,9 @@ impl RunArgs {
         let mut devices = self.device.into_iter();
         let device = devices.next();
         if let Some(second) = devices.next() {
+            if device.as_ref().is_some_and(|first: &VfioApOption| first.sysfsdev == second.sysfsdev) {
+                return Err(format!("--device {} is given twice", second.sysfsdev.display()));
+            }
             return Err(format!(
                 "--device is given twice: a guest can have one vfio-ap device (KVM has one AP control block \
                  for each VM); put all adapters and domains into one mediated device and drop {}",

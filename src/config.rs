@@ -3,7 +3,7 @@
 use crate::option::{OptionError, OptionString};
 use adjunct_cpu_model::CpuSpec;
 use adjunct_hypervisor::MemorySize;
-use std::{path::PathBuf, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 /// A guest as the user wants it.
 #[derive(Clone, Debug)]
@@ -112,6 +112,15 @@ pub enum Image {
     File(PathBuf),
 }
 
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Apcheck => f.write_str("builtin:apcheck"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 impl FromStr for Image {
     type Err = String;
 
@@ -134,6 +143,16 @@ pub enum ConsoleTarget {
     File(PathBuf),
     /// Nowhere.
     Off,
+}
+
+impl fmt::Display for ConsoleTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdio => f.write_str("stdio"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Off => f.write_str("off"),
+        }
+    }
 }
 
 impl FromStr for ConsoleTarget {
@@ -160,6 +179,15 @@ pub enum EventTarget {
 
 impl EventTarget {
     const KEYS: &'static [&'static str] = &["path", "fd"];
+}
+
+impl fmt::Display for EventTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "path={}", path.display()),
+            Self::Descriptor(number) => write!(f, "fd={number}"),
+        }
+    }
 }
 
 impl FromStr for EventTarget {

@@ -1,6 +1,6 @@
 //! `adjunct cpu`: the CPU models as text and as JSON. Needs no host.
 
-use crate::cli::CpuCommand;
+use crate::{cli::CpuCommand, exit_status::ExitStatus};
 use adjunct_cpu_model::{
     Cpu, CpuSpec, FeatureSet, Model, ModelChoice, NoBaseline, ParseError, Property, Relation, ResolveError,
     baseline, compare,
@@ -23,6 +23,16 @@ pub enum CpuError {
     /// `host` and `max` are no models.
     #[error("{0} is whatever a host can give; name a machine, for example z14 (see adjunct cpu list)")]
     NotAModel(ModelChoice),
+}
+
+impl CpuError {
+    /// What the caller of `adjunct` is told.
+    pub fn status(&self) -> ExitStatus {
+        match self {
+            Self::Parse(_) | Self::NotAModel(_) => ExitStatus::Usage,
+            Self::Resolve(_) | Self::NoBaseline(_) => ExitStatus::Refused,
+        }
+    }
 }
 
 /// The answer to `command`, as it is printed.
@@ -79,7 +89,13 @@ fn list(as_json: bool) -> String {
     let mut text = String::new();
     for model in models {
         // Writing to a String can't fail.
-        let _ = writeln!(text, "{:<10}{}", model.name, model.description);
+        let _ = write!(text, "{:<10}{}", model.name, model.description);
+        text += match model.name {
+            "gen15a" => " (also: z15)\n",
+            "gen16a" => " (IBM z16; also: z16)\n",
+            "gen17a" => " (IBM z17; also: z17)\n",
+            _ => "\n",
+        };
     }
     text
 }

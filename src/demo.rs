@@ -62,6 +62,8 @@ impl DemoError {
     /// What the caller of `adjunct` is told.
     pub fn status(&self) -> ExitStatus {
         match self {
+            // Whoever reads us has seen enough.
+            Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitStatus::Success,
             Self::Io(_) => ExitStatus::Output,
             Self::Unexpected(_) => ExitStatus::GuestFailed,
             _ => ExitStatus::HostError,
@@ -147,7 +149,7 @@ fn build(host: &Host, uuid: Uuid, console: &Kept) -> Result<Machine, DemoError> 
 
 /// Runs all machines at once, each with a loop of its own.
 fn run_all(host: &Host, machines: Vec<Machine>) -> io::Result<Vec<Outcome>> {
-    let (events, watch) = (Events::default(), Watch { input: false, signals: false });
+    let (events, watch) = (Events::default(), Watch { input: false, signals: false, stop_output: None });
     thread::scope(|scope| {
         let start = |machine| scope.spawn(|| run::run(machine, &*host.sysfs, &events, &watch));
         let loops: Vec<_> = machines.into_iter().map(start).collect();

@@ -72,35 +72,61 @@ impl Event<'_> {
     }
 }
 
+/// Events that can't be written.
+#[derive(Debug, thiserror::Error)]
+#[error("--event-monitor {target}: it can't be written")]
+pub struct EventsError {
+    target: EventTarget,
+    #[source]
+    source: io::Error,
+}
+
 /// Where events go.
 #[derive(Debug, Default)]
 pub struct Events {
-    target: Option<Mutex<File>>,
+    monitor: Option<Monitor>,
+}
+
+#[derive(Debug)]
+struct Monitor {
+    target: EventTarget,
+    file: Mutex<(File, Option<io::Error>)>,
 }
 
 impl Events {
     /// Opens `target`, or nothing.
     ///
     /// # Errors
-    /// As opening the file or duplicating the descriptor says.
-    pub fn open(target: Option<&EventTarget>) -> io::Result<Self> {
+    /// [`EventsError`] as opening the file or duplicating the descriptor says.
+    pub fn open(target: Option<&EventTarget>) -> Result<Self, EventsError> {
+        let Some(target) = target else { return Ok(Self::default()) };
         let file = match target {
-            None => return Ok(Self::default()),
-            Some(EventTarget::Path(path)) => File::create(path)?,
-            Some(EventTarget::Descriptor(number)) => descriptor::inherit(*number)?.into(),
+            EventTarget::Path(path) => File::create(path),
+            EventTarget::Descriptor(number) => descriptor::inherit(*number).map(File::from),
         };
-        Ok(Self { target: Some(Mutex::new(file)) })
+        let file = file.map_err(|source| EventsError { target: target.clone(), source })?;
+        Ok(Self { monitor: Some(Monitor { target: target.clone(), file: Mutex::new((file, None)) }) })
     }
 
-    /// Writes one event. A watcher that has gone away does not end the guest: it is said once a
-    /// line in the log.
+    /// Writes one event. A watcher that has gone away does not end the guest: that is said at the end.
     pub fn send(&self, event: &Event<'_>) {
         tracing::info!(?event);
-        let Some(target) = &self.target else { return };
-        let mut file = target.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = write_line(&mut *file, event) {
-            tracing::warn!(%error, "an event could not be written to --event-monitor");
+        let Some(monitor) = &self.monitor else { return };
+        let mut guard = monitor.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, lost) = &mut *guard;
+        if let Err(error) = write_line(file, event) {
+            lost.get_or_insert(error);
         }
+    }
+
+    /// Whether all events were written.
+    ///
+    /// # Errors
+    /// [`EventsError`] with the first failure.
+    pub fn all_written(self) -> Result<(), EventsError> {
+        let Some(Monitor { target, file }) = self.monitor else { return Ok(()) };
+        let (_, lost) = file.into_inner().unwrap_or_else(PoisonError::into_inner);
+        lost.map_or(Ok(()), |source| Err(EventsError { target, source }))
     }
 }
 

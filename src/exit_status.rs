@@ -19,6 +19,8 @@ pub enum ExitStatus {
     HostError = 4,
     /// An answer could not be written: console, log, events or standard output.
     Output = 5,
+    /// Ended by SIGHUP.
+    HungUp = 129,
     /// Ended by SIGINT.
     Interrupted = 130,
     /// Ended by SIGTERM.
@@ -27,13 +29,14 @@ pub enum ExitStatus {
 
 impl ExitStatus {
     /// All of them, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Success,
         Self::GuestFailed,
         Self::Usage,
         Self::Refused,
         Self::HostError,
         Self::Output,
+        Self::HungUp,
         Self::Interrupted,
         Self::Terminated,
     ];
@@ -52,6 +55,7 @@ impl ExitStatus {
             Self::Refused => "what was asked for can't work on this host; nothing was changed",
             Self::HostError => "the host refused a request; everything was given back",
             Self::Output => "console, log, events or standard output could not be written",
+            Self::HungUp => "ended by SIGHUP",
             Self::Interrupted => "ended by SIGINT",
             Self::Terminated => "ended by SIGTERM",
         }

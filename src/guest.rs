@@ -3,10 +3,10 @@
 use crate::{
     config::{Config, ConsoleTarget},
     console::{self, ConsoleError},
-    event::{Event, Events},
+    event::{Event, Events, EventsError},
     exit_status::ExitStatus,
     host::{Host, HostError},
-    machine::BuildError,
+    machine::{BuildError, chain},
     plan::{PlanError, plan},
     run::{self, Watch},
 };
@@ -25,8 +25,8 @@ pub enum RunError {
     #[error(transparent)]
     Console(#[from] ConsoleError),
     /// The events can't be sent.
-    #[error("--event-monitor: it can't be written")]
-    Events(#[source] io::Error),
+    #[error(transparent)]
+    Events(#[from] EventsError),
     /// The host refused.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -39,7 +39,7 @@ impl RunError {
     /// What the caller of `adjunct` is told.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::Host(_) | Self::Plan(_) | Self::Build(BuildError::Load(_) | BuildError::Memory(_)) => {
+            Self::Host(_) | Self::Plan(_) | Self::Build(BuildError::Load { .. } | BuildError::Memory(_)) => {
                 ExitStatus::Refused
             }
             Self::Console(_) | Self::Events(_) => ExitStatus::Output,
@@ -53,19 +53,22 @@ impl RunError {
 /// Runs the guest that `config` describes until it ends.
 ///
 /// # Errors
-/// [`RunError`]: it never ran.
+/// [`RunError`]: it never ran, or what it said was lost.
 pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
-    let host = Host::open(config.host.as_ref())?;
-    let events = Events::open(config.events.as_ref()).map_err(RunError::Events)?;
-    let ended = run_on(&host, config, &events);
+    let events = Events::open(config.events.as_ref())?;
+    let ended = Host::open(config.host.as_ref())
+        .map_err(RunError::from)
+        .and_then(|host| run_on(&host, config, &events));
     match &ended {
         Ok((status, reason)) => events.send(&Event::ended(*status, reason)),
-        Err(error) => events.send(&Event::ended(error.status(), &crate::machine::chain(error))),
+        Err(error) => events.send(&Event::ended(error.status(), &chain(error))),
     }
     let (status, reason) = ended?;
     if status != ExitStatus::Success {
         eprintln!("adjunct: the guest: {reason}");
+        return Ok(status);
     }
+    events.all_written()?;
     Ok(status)
 }
 
@@ -75,13 +78,20 @@ fn run_on(host: &Host, config: &Config, events: &Events) -> Result<(ExitStatus, 
     plan.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     events.send(&Event::HostChecked { host: &host.hypervisor.name(), warnings: plan.warnings() });
     let (cpu, device) = (plan.cpu_option().to_owned(), plan.device_id());
-    let consoles = console::open(&config.console)?;
+    let (consoles, written) = console::open(&config.console)?;
     let machine = plan.build(&*host.hypervisor, consoles)?;
     events.send(&Event::VmBuilt { cpu: &cpu, vcpus: config.vcpus, memory: config.memory.bytes() });
     if let Some((id, mdev)) = &device {
         events.send(&Event::ApAttached { id, mdev, apqns: &machine.apqns(&*host.sysfs) });
     }
-    let watch = Watch { input: config.console == ConsoleTarget::Stdio, signals: true };
+    let watch = Watch {
+        input: config.console == ConsoleTarget::Stdio,
+        signals: true,
+        stop_output: Some(written.stop()),
+    };
     let outcome = run::run(machine, &*host.sysfs, events, &watch).map_err(RunError::Loop)?;
+    if outcome.status() == ExitStatus::Success {
+        written.all()?;
+    }
     Ok((outcome.status(), outcome.to_string()))
 }

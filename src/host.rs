@@ -1,7 +1,7 @@
 //! The host a guest runs on: this machine's KVM, or a simulated one.
 
 use crate::config::HostChoice;
-use adjunct_ap::Sysfs;
+use adjunct_ap::{Sysfs, mdev::Mdev};
 use adjunct_hypervisor::Hypervisor;
 use adjunct_simulator::{HostFile, HostFileError, SimHost};
 use std::{fmt, path::PathBuf};
@@ -48,13 +48,10 @@ pub enum HostError {
 
 /// Why this machine's KVM can't be used.
 const NO_KVM: &str = if cfg!(target_arch = "s390x") {
-    "this version of adjunct can't use KVM yet"
+    "this version can't use KVM yet"
 } else {
     "this is no IBM Z, so its KVM can't run s390x guests"
 };
-
-/// The host that comes with adjunct: the example of the kernel's vfio-ap documentation.
-pub const BUILTIN: &str = include_str!("../resources/hosts/three-guests.toml");
 
 impl Host {
     /// Opens the host that `choice` names. Without a choice it is KVM where there is one, else the
@@ -66,8 +63,12 @@ impl Host {
         match choice {
             Some(HostChoice::Kvm) => Err(HostError::NoKvm(NO_KVM)),
             None => {
-                eprintln!("adjunct: {NO_KVM}: using the built-in simulated host (--host sim)");
-                Ok(Self::simulated(&builtin()?))
+                let host = Self::simulated(&builtin()?);
+                eprintln!(
+                    "adjunct: {NO_KVM}: using the built-in simulated host (--host sim), which has {}",
+                    host.mdevs()
+                );
+                Ok(host)
             }
             Some(HostChoice::Simulated) => Ok(Self::simulated(&builtin()?)),
             Some(HostChoice::SimulatedFrom(path)) => {
@@ -75,6 +76,16 @@ impl Host {
                     .map_err(|source| HostError::Unreadable { path: path.clone(), source })?;
                 Ok(Self::simulated(&start(&text, &path.display().to_string())?))
             }
+        }
+    }
+
+    /// The mediated devices that there are, for people.
+    pub fn mdevs(&self) -> String {
+        let uuids = Mdev::list(&*self.sysfs).unwrap_or_default();
+        let uuids: Vec<_> = uuids.iter().map(|mdev| mdev.uuid().to_string()).collect();
+        match uuids.as_slice() {
+            [] => "no mediated devices".to_owned(),
+            uuids => format!("the mediated devices {}", uuids.join(", ")),
         }
     }
 
@@ -89,7 +100,7 @@ impl Host {
 /// # Errors
 /// [`HostError::File`]; a test keeps the built-in file right.
 pub fn builtin() -> Result<SimHost, HostError> {
-    start(BUILTIN, "the built-in host")
+    start(HostFile::THREE_GUESTS, "the built-in host")
 }
 
 fn start(text: &str, name: &str) -> Result<SimHost, HostError> {

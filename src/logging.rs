@@ -2,8 +2,11 @@
 
 use crate::cli::{Logging, Verbosity};
 use std::{fs::OpenOptions, io, path::PathBuf, sync::Mutex};
-use tracing::{Level, Subscriber, subscriber::set_global_default};
-use tracing_subscriber::fmt;
+use tracing::{Event, Level, Subscriber, subscriber::set_global_default};
+use tracing_subscriber::{
+    fmt::{self, FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
 
 /// A log file that can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +28,9 @@ pub fn start(wanted: &Logging) -> Result<(), LogFileError> {
         Verbosity::Info => Level::INFO,
         Verbosity::Debug => Level::DEBUG,
     };
-    let log = fmt().with_max_level(level).with_ansi(false).with_target(false);
+    let log = fmt::fmt().with_max_level(level).with_ansi(false).with_target(false);
     match &wanted.file {
-        None => install(log.without_time().with_writer(io::stderr).finish()),
+        None => install(log.event_format(AsWeSpeak).with_writer(io::stderr).finish()),
         Some(path) => {
             let file = OpenOptions::new().create(true).append(true).open(path);
             let file = file.map_err(|source| LogFileError { path: path.clone(), source })?;
@@ -35,6 +38,31 @@ pub fn start(wanted: &Logging) -> Result<(), LogFileError> {
         }
     }
     Ok(())
+}
+
+/// Messages on stderr look like the program's other ones: `adjunct: warning: …`.
+struct AsWeSpeak;
+
+impl<S, N> FormatEvent<S, N> for AsWeSpeak
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        fields: &FmtContext<'_, S, N>,
+        mut to: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            _ => "",
+        };
+        write!(to, "adjunct: {level}")?;
+        fields.field_format().format_fields(to.by_ref(), event)?;
+        writeln!(to)
+    }
 }
 
 /// A process has one log: whoever starts a second keeps the first.

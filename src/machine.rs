@@ -9,8 +9,8 @@ use adjunct_devices::{
     vfio_ap::{ApBus, AttachError, VfioAp},
 };
 use adjunct_hypervisor::{
-    Built, CryptoAttribute, GuestMemory, Hypervisor, KernelError, MemoryError, Psw, RunState, Vcpu, Vm,
-    allocate, apply_cpu_model,
+    Built, CpuReset, CryptoAttribute, GuestMemory, Hypervisor, KernelError, MemoryError, Psw, RunState, Vcpu,
+    Vm, allocate, apply_cpu_model,
 };
 use std::{error::Error, fmt, sync::Arc};
 
@@ -21,12 +21,12 @@ pub struct Machine {
     pub(crate) vcpus: Vec<Box<dyn Vcpu>>,
     pub(crate) vm: Arc<dyn Vm>,
     pub(crate) sclp: Sclp,
-    pub(crate) rest: Rest,
+    pub(crate) reload: Reload,
 }
 
-/// What stays when the vCPUs have gone to their threads: enough for resets and reports.
+/// What a reset needs again, and whose queues to report.
 #[derive(Clone, Debug)]
-pub(crate) struct Rest {
+pub(crate) struct Reload {
     pub(crate) memory: GuestMemory,
     pub(crate) image: Image,
     pub(crate) wraps_keys: bool,
@@ -46,8 +46,14 @@ pub enum BuildError {
     #[error(transparent)]
     Memory(#[from] MemoryError),
     /// The guest's program does not fit or is none.
-    #[error(transparent)]
-    Load(#[from] LoadError),
+    #[error("--kernel {kernel} can't be loaded")]
+    Load {
+        /// As typed.
+        kernel: String,
+        /// Why not.
+        #[source]
+        source: LoadError,
+    },
     /// The host refused.
     #[error("the VM can't be built")]
     Kernel(#[from] KernelError),
@@ -64,7 +70,8 @@ impl Plan {
     pub fn build(self, host: &dyn Hypervisor, consoles: Consoles) -> Result<Machine, BuildError> {
         // What needs no host comes first, so that it can't fail later.
         let memory = allocate(self.memory)?;
-        let psw = self.image.load(&memory)?;
+        let load = |source| BuildError::Load { kernel: self.kernel.clone(), source };
+        let psw = self.image.load(&memory).map_err(load)?;
 
         let mut proto = host.create_vm()?;
         proto.set_memory(&memory)?;
@@ -82,6 +89,8 @@ impl Plan {
         }
         for vcpu in &mut vcpus {
             let first = vcpu.id() == 0;
+            // A vCPU of KVM is born with zeros where a reset CPU has CR0 and CR14.
+            vcpu.reset(CpuReset::Clear)?;
             vcpu.set_run_state(if first { RunState::Operating } else { RunState::Stopped })?;
             if first {
                 vcpu.state_mut().psw = psw;
@@ -89,7 +98,7 @@ impl Plan {
         }
         let sclp = Sclp::new(scp_info(&self.cpu, &self), consoles);
         let mdev = self.device.map(|device| device.uuid);
-        Ok(Machine { ap, vcpus, vm, sclp, rest: Rest { memory, image: self.image, wraps_keys, mdev } })
+        Ok(Machine { ap, vcpus, vm, sclp, reload: Reload { memory, image: self.image, wraps_keys, mdev } })
     }
 }
 
@@ -122,9 +131,9 @@ fn new_wrapping_keys(
     set(CryptoAttribute::EnableDeaKw)
 }
 
-impl Rest {
+impl Reload {
     /// Loads the guest's program again, as at the start.
-    pub(crate) fn load(&self) -> Result<Psw, LoadError> {
+    pub(crate) fn image(&self) -> Result<Psw, LoadError> {
         self.image.load(&self.memory)
     }
 
@@ -153,7 +162,7 @@ impl Machine {
 
     /// The queues that the guest has now, as sysfs writes them.
     pub fn apqns(&self, sysfs: &dyn Sysfs) -> Vec<String> {
-        self.rest.apqns(sysfs)
+        self.reload.apqns(sysfs)
     }
 }
 

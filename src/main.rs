@@ -27,12 +27,14 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(args) => run(*args),
-        Command::Demo => {
-            demo::show(&mut io::stdout().lock()).unwrap_or_else(|error| complain(&error, error.status()))
-        }
+        Command::Demo => match demo::show(&mut io::stdout().lock()) {
+            Ok(status) => status,
+            Err(error) if error.status() == ExitStatus::Success => ExitStatus::Success,
+            Err(error) => complain(&error, error.status()),
+        },
         Command::Cpu(command) => match cpu::answer(&command) {
             Ok(text) => print(text.as_bytes()),
-            Err(error) => complain(&error, ExitStatus::Refused),
+            Err(error) => complain(&error, error.status()),
         },
         Command::Completions { shell } => print(&manual::completions(shell)),
         Command::Man { directory } => match manual::write_pages(&directory) {

@@ -3,7 +3,10 @@
 use crate::{cli::Cli, exit_status::ExitStatus};
 use clap::CommandFactory;
 use clap_mangen::roff::{Roff, roman};
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// A completion script for `shell`.
 pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
@@ -49,13 +52,24 @@ fn exit_statuses() -> Roff {
     section
 }
 
+/// A page that can't be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{} can't be written", .file.display())]
+pub struct PageError {
+    file: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
 /// Writes the manual pages into `directory`.
 ///
 /// # Errors
-/// As writing a file says.
-pub fn write_pages(directory: &Path) -> io::Result<()> {
-    for (name, text) in pages()? {
-        fs::write(directory.join(name), text)?;
+/// [`PageError`].
+pub fn write_pages(directory: &Path) -> Result<(), PageError> {
+    let error = |file: PathBuf| move |source| PageError { file, source };
+    for (name, text) in pages().map_err(error(directory.to_owned()))? {
+        let file = directory.join(name);
+        fs::write(&file, text).map_err(error(file))?;
     }
     Ok(())
 }

@@ -37,6 +37,7 @@ impl Outcome {
             Self::Stopped => ExitStatus::Success,
             Self::DisabledWait(_) | Self::Broken { .. } => ExitStatus::GuestFailed,
             Self::Refused(_) => ExitStatus::HostError,
+            Self::Signal(signal_hook::consts::SIGHUP) => ExitStatus::HungUp,
             Self::Signal(signal_hook::consts::SIGINT) => ExitStatus::Interrupted,
             Self::Signal(_) => ExitStatus::Terminated,
         }

@@ -28,6 +28,7 @@ pub struct Plan {
     pub(crate) memory: MemorySize,
     pub(crate) vcpus: u16,
     pub(crate) device: Option<PlannedDevice>,
+    pub(crate) kernel: String,
     pub(crate) image: ipl::Image,
     warnings: Vec<String>,
 }
@@ -101,10 +102,12 @@ pub enum PlanError {
         source: ParsePathError,
     },
     /// The mediated device can't be had.
-    #[error("--device vfio-ap,sysfsdev={}", .path.display())]
+    #[error("--device vfio-ap,sysfsdev={}: this host has {others}", .path.display())]
     Mdev {
         /// As typed.
         path: PathBuf,
+        /// The mediated devices that there are.
+        others: String,
         /// Why not.
         #[source]
         source: OpenError,
@@ -137,7 +140,8 @@ pub enum PlanError {
 }
 
 /// What a host may offer but only a VMM can serve, and this one does not: PCI and its interruptions,
-/// DIAGNOSE 0x318, CPU topology, protected guests. A guest is not told of it, so that a facility bit is
+/// DIAGNOSE 0x318, CPU topology, protected guests, and collaborative memory management, whose states
+/// would have to be cleared at each reset. A guest is not told of it, so that a facility bit is
 /// never a lie.
 const NOT_SERVED: FeatureSet = FeatureSet::of(&[
     Feature::Zpci,
@@ -146,6 +150,8 @@ const NOT_SERVED: FeatureSet = FeatureSet::of(&[
     Feature::Diag318,
     Feature::Ctop,
     Feature::Unpack,
+    Feature::Cmm,
+    Feature::Cmmnt,
 ]);
 
 /// Looks at `host` and says what running `config` on it will take.
@@ -157,7 +163,8 @@ pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
     if config.vcpus > most {
         return Err(PlanError::TooManyCpus { asked: config.vcpus, most });
     }
-    let mut host_cpu = host.hypervisor.machine()?.decode(&host.hypervisor.capabilities()?)?;
+    let machine = host.hypervisor.machine()?;
+    let mut host_cpu = machine.decode(&host.hypervisor.capabilities()?)?;
     host_cpu.features = host_cpu.features.difference(NOT_SERVED);
     let resolved = config
         .cpu
@@ -177,13 +184,20 @@ pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
         }
         None => None,
     };
+    let attributes = ProcessorAttributes::encode(&resolved.cpu);
+    let uv_feat = attributes.uv_feat;
     Ok(Plan {
         cpu: resolved.cpu,
         cpu_option: config.cpu.to_string(),
-        attributes: ProcessorAttributes::encode(&resolved.cpu),
+        // A kernel without the attribute (before 6.6) refuses it.
+        attributes: ProcessorAttributes {
+            uv_feat: uv_feat.filter(|_| machine.uv_feat.is_some()),
+            ..attributes
+        },
         memory: config.memory,
         vcpus: config.vcpus,
         device,
+        kernel: config.kernel.to_string(),
         image: image(config)?,
         warnings,
     })
@@ -206,8 +220,11 @@ fn device(option: &VfioApOption, host: &Host) -> Result<(PlannedDevice, Diagnosi
     let path = option.sysfsdev.clone();
     let uuid = mdev::parse_path(&path.to_string_lossy())
         .map_err(|source| PlanError::Path { path: path.clone(), source })?;
-    let diagnosis =
-        why::diagnose(&*host.sysfs, uuid).map_err(|source| PlanError::Mdev { path: path.clone(), source })?;
+    let diagnosis = why::diagnose(&*host.sysfs, uuid).map_err(|source| PlanError::Mdev {
+        path: path.clone(),
+        others: host.mdevs(),
+        source,
+    })?;
     if let Some(queue) = diagnosis.in_use {
         return Err(PlanError::InUse { path, uuid, queue });
     }

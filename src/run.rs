@@ -6,25 +6,27 @@
 //! ends the guest, and every path out of a thread reports.
 
 mod seats;
+mod signals;
 mod vcpu;
 
 pub use vcpu::Broken;
 
 use crate::{
     event::{Event, Events},
-    machine::{Machine, Rest, chain},
+    machine::{Machine, Reload, chain},
     outcome::Outcome,
 };
 use adjunct_ap::Sysfs;
 use adjunct_devices::{
     intercept::Sigp,
     ipl::{self, ResetKind, ResetStep},
+    sigp::{self, Answer},
     vfio_ap::ApBus,
 };
-use adjunct_hypervisor::{CpuReset, EventFd, KernelError, Local, Psw, RunState};
+use adjunct_hypervisor::{CpuReset, EventFd, KernelError, Psw, RunState};
 use event_manager::{EventManager, EventOps, EventSet, MutEventSubscriber, SubscriberOps};
 use seats::{Report, Seats};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signals::Signals;
 use std::{
     io::{self, BufRead},
     os::fd::AsRawFd,
@@ -37,8 +39,10 @@ use vcpu::{Shared, Why};
 pub struct Watch {
     /// Whether standard input is the guest's console.
     pub input: bool,
-    /// Whether SIGINT and SIGTERM end this guest.
+    /// Whether SIGINT, SIGTERM and SIGHUP end this guest.
     pub signals: bool,
+    /// What ends a wait of the guest's console for its reader, see [`crate::console::Written::stop`].
+    pub stop_output: Option<Arc<EventFd>>,
 }
 
 /// Runs `machine` until its guest ends; everything it held is given back.
@@ -56,6 +60,9 @@ pub fn run(
     let id = manager.add_subscriber(event_loop);
     loop {
         let event_loop = manager.subscriber_mut(id).map_err(io::Error::other)?;
+        if let Some(error) = event_loop.unwatched.take() {
+            return Err(io::Error::other(error));
+        }
         if let Some(outcome) = event_loop.outcome.take() {
             return Ok(outcome);
         }
@@ -88,9 +95,9 @@ mod token {
     pub(super) const REPORT: u32 = 0;
     pub(super) const AP_RELEASE: u32 = 1;
     pub(super) const AP_CONFIG: u32 = 2;
-    pub(super) const INTERRUPT: u32 = 3;
-    pub(super) const TERMINATE: u32 = 4;
-    pub(super) const INPUT: u32 = 5;
+    pub(super) const INPUT: u32 = 3;
+    /// And what follows: one for each signal.
+    pub(super) const SIGNALS: u32 = 4;
 }
 
 struct Loop<'a> {
@@ -99,30 +106,16 @@ struct Loop<'a> {
     seats: Seats,
     ap: ApBus,
     shared: Arc<Shared>,
-    rest: Rest,
+    reload: Reload,
     sysfs: &'a (dyn Sysfs + Send + Sync),
     events: &'a Events,
     signals: Option<Signals>,
     input: bool,
+    stop_output: Option<Arc<EventFd>>,
     ipl_psw: Psw,
+    /// A descriptor that can't be watched: without it the loop would wait for ever.
+    unwatched: Option<event_manager::Error>,
     outcome: Option<Outcome>,
-}
-
-/// The ends of two pipes that signal handlers write to.
-struct Signals {
-    interrupt: io::PipeReader,
-    terminate: io::PipeReader,
-}
-
-impl Signals {
-    fn watch() -> io::Result<Self> {
-        let pipe = |signal| {
-            let (reader, writer) = io::pipe()?;
-            signal_hook::low_level::pipe::register(signal, writer)?;
-            io::Result::Ok(reader)
-        };
-        Ok(Self { interrupt: pipe(SIGINT)?, terminate: pipe(SIGTERM)? })
-    }
 }
 
 impl<'a> Loop<'a> {
@@ -132,8 +125,8 @@ impl<'a> Loop<'a> {
         events: &'a Events,
         watch: &Watch,
     ) -> io::Result<Self> {
-        let Machine { ap, vcpus, vm, sclp, rest } = machine;
-        let shared = Arc::new(Shared { vm, memory: rest.memory.clone(), sclp: Mutex::new(sclp) });
+        let Machine { ap, vcpus, vm, sclp, reload } = machine;
+        let shared = Arc::new(Shared { vm, memory: reload.memory.clone(), sclp: Mutex::new(sclp) });
         let signals = watch.signals.then(Signals::watch).transpose()?;
         let mut seats = Seats::new(vcpus, &shared)?;
         seats.run(IPL_CPU);
@@ -141,12 +134,14 @@ impl<'a> Loop<'a> {
             seats,
             ap,
             shared,
-            rest,
+            reload,
             sysfs,
             events,
             signals,
             input: watch.input,
+            stop_output: watch.stop_output.clone(),
             ipl_psw: Psw::default(),
+            unwatched: None,
             outcome: None,
         })
     }
@@ -167,7 +162,7 @@ impl<'a> Loop<'a> {
             Why::Reset(kind) => self.reset(cpu, kind)?,
             Why::Sigp(order) => self.sigp(cpu, order)?,
             Why::Stopped => {
-                self.seats.vcpu(cpu, |vcpu| vcpu.set_run_state(RunState::Stopped))?;
+                self.seats.vcpu(cpu, |vcpu| vcpu.set_run_state(RunState::Stopped)).unwrap_or(Ok(()))?;
                 self.seats.stop(cpu);
             }
             Why::DisabledWait(psw) => self.seats.wait(cpu, psw),
@@ -182,7 +177,9 @@ impl<'a> Loop<'a> {
 
     /// Resets the guest as the CPU `caller` asked for, and lets it go on.
     fn reset(&mut self, caller: u16, kind: ResetKind) -> Result<(), KernelError> {
-        self.seats.gather_all();
+        if let Some(report) = self.seats.gather_all() {
+            return self.serve(report);
+        }
         for step in kind.steps() {
             self.reset_step(*step, caller)?;
         }
@@ -206,10 +203,13 @@ impl<'a> Loop<'a> {
             ResetStep::ClearAllCpus => self.seats.reset_cpus(CpuReset::Clear, |_| true),
             ResetStep::NormalOtherCpus => self.seats.reset_cpus(CpuReset::Normal, |cpu| cpu != caller),
             ResetStep::InitialThisCpu => self.seats.reset_cpus(CpuReset::Initial, |cpu| cpu == caller),
-            ResetStep::KeyWrapping => self.rest.renew_wrapping_keys(&*self.shared.vm),
+            ResetStep::KeyWrapping => self.reload.renew_wrapping_keys(&*self.shared.vm),
             ResetStep::LoadImage => {
-                // It fitted into this memory before.
-                self.ipl_psw = self.rest.load().unwrap_or_default();
+                match self.reload.image() {
+                    Ok(psw) => self.ipl_psw = psw,
+                    // It fitted into this memory before.
+                    Err(error) => tracing::error!("the kernel can't be loaded again: {}", chain(&error)),
+                }
                 Ok(())
             }
             ResetStep::StartIplCpu => self.start(IPL_CPU, self.ipl_psw),
@@ -219,72 +219,47 @@ impl<'a> Loop<'a> {
 
     /// Lets a CPU that is stopped begin at `psw`.
     fn start(&mut self, cpu: u16, psw: Psw) -> Result<(), KernelError> {
-        self.seats.vcpu(cpu, |vcpu| {
+        let started = self.seats.vcpu(cpu, |vcpu| {
             vcpu.state_mut().psw = psw;
             vcpu.set_run_state(RunState::Operating)
-        })?;
+        });
         self.seats.run(cpu);
-        Ok(())
+        started.unwrap_or(Ok(()))
     }
 
-    /// Carries out an order of the CPU `from` that the host leaves to us, and answers it
-    /// (`target/s390x/sigp.c` in QEMU).
+    /// Carries out an order of the CPU `from` that the host leaves to us, and answers it.
     fn sigp(&mut self, from: u16, order: Sigp) -> Result<(), KernelError> {
-        let (cc, status) = if self.seats.exists(order.cpu_address) {
-            self.order(order.order, order.cpu_address)?
-        } else {
-            (sigp::NOT_OPERATIONAL, None)
+        let to = order.cpu_address;
+        let carried_out = self.seats.exists(to).then(|| {
+            self.seats.gather(to);
+            let (state, memory) = (self.seats.run_state(to), &self.shared.memory);
+            self.seats.vcpu(to, |vcpu| sigp::carry_out(&order, vcpu, state, memory))
+        });
+        let (answer, after) = match carried_out.flatten().transpose()? {
+            Some((answer, after)) => (answer, Some(after)),
+            None => (Answer::NotOperational, None),
         };
-        self.seats.vcpu(from, |vcpu| {
-            let state = vcpu.state_mut();
-            state.psw.set_condition_code(cc);
-            if let Some(status) = status {
-                let register = &mut state.gprs[usize::from(order.status_register)];
-                *register = *register & !0xffff_ffff | status;
+        self.seats.vcpu(from, |vcpu| answer.tell(&order, vcpu));
+        match after {
+            Some(RunState::Stopped) => self.seats.stop(to),
+            Some(RunState::Operating) => {
+                // A CPU that waits may have something to take now; if not it comes back at once.
+                self.seats.wake(to);
+                self.seats.run(to);
             }
-            Ok(())
-        })?;
-        if !self.seats.is_stopped(from) {
+            None => {}
+        }
+        if to != from || after.is_none() {
             self.seats.run(from);
         }
         Ok(())
-    }
-
-    /// One order to the CPU `to`: condition code and status.
-    fn order(&mut self, order: u8, to: u16) -> Result<(u8, Option<u64>), KernelError> {
-        const ACCEPTED: (u8, Option<u64>) = (sigp::ACCEPTED, None);
-        match order {
-            sigp::START | sigp::RESTART => {
-                self.seats.gather(to);
-                self.seats.vcpu(to, |vcpu| {
-                    if order == sigp::RESTART {
-                        vcpu.inject(Local::Restart)?;
-                    }
-                    vcpu.set_run_state(RunState::Operating)
-                })?;
-                self.seats.run(to);
-                Ok(ACCEPTED)
-            }
-            sigp::INITIAL_CPU_RESET | sigp::CPU_RESET => {
-                let kind = if order == sigp::CPU_RESET { CpuReset::Normal } else { CpuReset::Initial };
-                self.seats.gather(to);
-                self.seats.vcpu(to, |vcpu| {
-                    vcpu.reset(kind)?;
-                    vcpu.set_run_state(RunState::Stopped)
-                })?;
-                self.seats.stop(to);
-                Ok(ACCEPTED)
-            }
-            sigp::SET_ARCHITECTURE => Ok((sigp::STATUS_STORED, Some(sigp::INVALID_PARAMETER))),
-            _ => Ok((sigp::STATUS_STORED, Some(sigp::INVALID_ORDER))),
-        }
     }
 
     fn ap_configuration_changed(&self) {
         let Some(ap) = self.ap.device() else { return };
         // A counter: however many changes there were, the guest's queues are what they are now.
         ap.config_changes().map(EventFd::read);
-        let apqns = self.rest.apqns(self.sysfs);
+        let apqns = self.reload.apqns(self.sysfs);
         self.events.send(&Event::ApConfigChanged { id: ap.id(), apqns: &apqns });
     }
 
@@ -305,15 +280,21 @@ impl<'a> Loop<'a> {
 
     /// Passes on what was typed; what the guest has no room for is dropped, as a terminal does.
     fn read_input(&self, ops: &mut EventOps) {
+        // While a vCPU is at the SCLP, perhaps waiting to be rid of its output, input can wait too: the
+        // loop must stay free for signals.
+        let Ok(mut sclp) = self.shared.sclp.try_lock() else { return };
         let mut input = io::stdin().lock();
-        let typed = input.fill_buf().map(<[u8]>::to_vec).unwrap_or_default();
+        let typed = match input.fill_buf() {
+            Ok([]) => {
+                let end = event_manager::Events::with_data(&io::stdin(), token::INPUT, EventSet::IN);
+                let _ = ops.remove(end);
+                return;
+            }
+            Ok(typed) => typed.to_vec(),
+            // Another reader of the same terminal was faster.
+            Err(_) => return,
+        };
         input.consume(typed.len());
-        if typed.is_empty() {
-            let end = event_manager::Events::with_data(&io::stdin(), token::INPUT, EventSet::IN);
-            let _ = ops.remove(end);
-            return;
-        }
-        let mut sclp = self.shared.sclp.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = sclp.push_input(&typed);
         if taken.taken < typed.len() {
             tracing::warn!(
@@ -329,39 +310,30 @@ impl<'a> Loop<'a> {
     }
 }
 
-/// SIGNAL PROCESSOR: orders and answers (`arch/s390/include/asm/sigp.h`).
-mod sigp {
-    pub(super) const START: u8 = 0x04;
-    pub(super) const RESTART: u8 = 0x06;
-    pub(super) const INITIAL_CPU_RESET: u8 = 0x0b;
-    pub(super) const CPU_RESET: u8 = 0x0c;
-    pub(super) const SET_ARCHITECTURE: u8 = 0x12;
-    pub(super) const ACCEPTED: u8 = 0;
-    pub(super) const STATUS_STORED: u8 = 1;
-    pub(super) const NOT_OPERATIONAL: u8 = 3;
-    pub(super) const INVALID_PARAMETER: u64 = 0x100;
-    pub(super) const INVALID_ORDER: u64 = 0x002;
-}
-
 impl MutEventSubscriber for Loop<'_> {
     fn init(&mut self, ops: &mut EventOps) {
+        let mut failed = None;
         let mut add = |fd: &dyn AsRawFd, what: u32| {
             let watched = event_manager::Events::with_data_raw(fd.as_raw_fd(), what, EventSet::IN);
-            ops.add(watched).map_err(|error| tracing::debug!(what, %error, "not watched")).is_ok()
+            // epoll does not take regular files or /dev/null: from such an input nothing comes.
+            if let Err(error) = ops.add(watched)
+                && what != token::INPUT
+            {
+                failed.get_or_insert(error);
+            }
         };
         add(self.seats.ready(), token::REPORT);
         if let Some(ap) = self.ap.device() {
-            ap.release_requests().map(|event| add(event, token::AP_RELEASE));
-            ap.config_changes().map(|event| add(event, token::AP_CONFIG));
+            ap.release_requests().iter().for_each(|event| add(*event, token::AP_RELEASE));
+            ap.config_changes().iter().for_each(|event| add(*event, token::AP_CONFIG));
         }
-        if let Some(signals) = &self.signals {
-            add(&signals.interrupt, token::INTERRUPT);
-            add(&signals.terminate, token::TERMINATE);
+        for (pipe, what) in self.signals.iter().flat_map(Signals::pipes).zip(token::SIGNALS..) {
+            add(pipe, what);
         }
         if self.input {
-            // epoll does not take regular files or /dev/null: such input never comes.
             add(&io::stdin(), token::INPUT);
         }
+        self.unwatched = failed;
     }
 
     fn process(&mut self, event: event_manager::Events, ops: &mut EventOps) {
@@ -369,10 +341,16 @@ impl MutEventSubscriber for Loop<'_> {
             token::REPORT => self.serve_reports(),
             token::AP_CONFIG => self.ap_configuration_changed(),
             token::AP_RELEASE => self.release_ap(ops),
-            token::INTERRUPT => self.outcome = Some(Outcome::Signal(SIGINT)),
-            token::TERMINATE => self.outcome = Some(Outcome::Signal(SIGTERM)),
             token::INPUT => self.read_input(ops),
-            _ => {}
+            what => {
+                let nth = what.checked_sub(token::SIGNALS);
+                let signal = self.signals.as_ref().zip(nth).and_then(|(signals, nth)| signals.number(nth));
+                self.outcome = self.outcome.take().or(signal.map(Outcome::Signal));
+                // A vCPU may wait for whoever reads its console, and that may be for ever.
+                self.stop_output.iter().for_each(|stop| {
+                    let _ = stop.write(1);
+                });
+            }
         }
     }
 }

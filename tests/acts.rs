@@ -18,14 +18,19 @@ use adjunct_simulator::{Acts, SimHost};
 /// `include/uapi/asm-generic/errno-base.h`: an errno that no act of a run has a meaning for.
 const ENXIO: i32 = 6;
 
-fn config() -> Config {
+/// A raw image that resets itself once by DIAGNOSE 0x308 subcode 3 (see tests/lifecycle.rs), then ends well.
+fn resets_itself() -> Image {
+    Image::File(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resets-once.img").into())
+}
+
+fn config(kernel: &Image) -> Config {
     Config {
         host: None,
         cpu: "host".parse().expect("a model"),
         device: Some(format!("vfio-ap,sysfsdev={}", MDEV[0]).parse().expect("well formed")),
         memory: MemorySize::MEBIBYTE,
         vcpus: 2,
-        kernel: Image::Apcheck,
+        kernel: kernel.clone(),
         initrd: None,
         append: None,
         console: ConsoleTarget::Off,
@@ -45,28 +50,43 @@ fn acts_since(acts: &Acts, before: usize) -> String {
 }
 
 /// One whole run on `simulated`: how it ended, or why it did not begin.
-fn run_once(simulated: &SimHost) -> Result<Outcome, BuildError> {
+fn run_once(simulated: &SimHost, kernel: &Image) -> Result<Outcome, BuildError> {
     let host = Host::simulated(simulated);
-    let plan = plan(&config(), &host).expect("fits");
+    let plan = plan(&config(kernel), &host).expect("fits");
     let machine = plan.build(&*host.hypervisor, Kept::default().consoles())?;
-    let watch = Watch { input: false, signals: false };
+    let watch = Watch { input: false, signals: false, stop_output: None };
     Ok(run::run(machine, &*host.sysfs, &Events::default(), &watch).expect("a loop can be set up"))
 }
 
 #[test]
 fn planning_does_nothing_to_the_host() {
     let (simulated, before) = host();
-    plan(&config(), &Host::simulated(&simulated)).expect("fits");
+    plan(&config(&Image::Apcheck), &Host::simulated(&simulated)).expect("fits");
     assert_eq!(acts_since(&simulated.acts(), before), "");
 }
 
 #[test]
 fn the_acts_of_a_run_are_these_in_this_order_and_all_is_given_back() {
-    let (simulated, before) = host();
-    let outcome = run_once(&simulated).expect("nothing is refused");
-    assert_eq!(outcome.status(), ExitStatus::Success, "{outcome}");
-    assert_golden("acts-of-a-run.txt", &acts_since(&simulated.acts(), before));
-    assert_eq!(simulated.acts().held(), Vec::<String>::new());
+    for (kernel, golden) in
+        [(Image::Apcheck, "acts-of-a-run.txt"), (resets_itself(), "acts-of-a-run-with-a-reset.txt")]
+    {
+        let (simulated, before) = host();
+        let outcome = run_once(&simulated, &kernel).expect("nothing is refused");
+        assert_eq!(outcome.status(), ExitStatus::Success, "{outcome}");
+        assert_golden(golden, &acts_since(&simulated.acts(), before));
+        assert_eq!(simulated.acts().held(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn every_guest_reset_resets_the_ap_device() {
+    let resets = |kernel| {
+        let (simulated, _) = host();
+        run_once(&simulated, &kernel).expect("nothing is refused");
+        simulated.acts().text().lines().filter(|act| act.starts_with("VFIO_DEVICE_RESET")).count()
+    };
+    assert_eq!(resets(Image::Apcheck), 1, "when it is attached");
+    assert_eq!(resets(resets_itself()), 2, "and when the guest is reset");
 }
 
 /// Acts that may fail and the guest runs all the same, as under QEMU: interrupts of the AP device that
@@ -77,27 +97,31 @@ fn is_survived(act: &str) -> bool {
 
 #[test]
 fn whichever_act_is_refused_it_is_named_and_nothing_is_held_afterwards() {
-    let (simulated, before) = host();
-    run_once(&simulated).expect("nothing is refused");
-    let acts: Vec<String> = acts_since(&simulated.acts(), before).lines().map(str::to_owned).collect();
-    let mut refused = 0;
-    for (n, act) in acts.iter().enumerate() {
+    for kernel in [Image::Apcheck, resets_itself()] {
         let (simulated, before) = host();
-        simulated.acts().refuse(before + n, ENXIO);
-        let ended = run_once(&simulated);
-        assert_eq!(simulated.acts().held(), Vec::<String>::new(), "{act} was refused");
-        let said = match ended {
-            Err(error) => chain(&error),
-            Ok(outcome @ Outcome::Refused(_)) => outcome.to_string(),
-            Ok(outcome) => {
-                assert!(is_survived(act), "{act} was refused, yet: {outcome}");
-                continue;
-            }
-        };
-        refused += 1;
-        let request = act.split(' ').next().expect("a request");
-        assert!(said.contains(request), "{act} was refused, but what is said is: {said}");
-        assert!(!is_survived(act), "{act} is survived under QEMU; here: {said}");
+        run_once(&simulated, &kernel).expect("nothing is refused");
+        let acts: Vec<String> = acts_since(&simulated.acts(), before).lines().map(str::to_owned).collect();
+        let refused = acts.iter().enumerate().filter(|(n, act)| refuse(&kernel, *n, act)).count();
+        assert!(refused >= 12, "the sweep refused only {refused} of {} acts", acts.len());
     }
-    assert!(refused >= 8, "the sweep refused only {refused} of {} acts", acts.len());
+}
+
+/// Runs `kernel` anew with its act number `n` refused; whether that ended the run.
+fn refuse(kernel: &Image, n: usize, act: &str) -> bool {
+    let (simulated, before) = host();
+    simulated.acts().refuse(before + n, ENXIO);
+    let ended = run_once(&simulated, kernel);
+    assert_eq!(simulated.acts().held(), Vec::<String>::new(), "{act} was refused");
+    let said = match ended {
+        Err(error) => chain(&error),
+        Ok(outcome @ Outcome::Refused(_)) => outcome.to_string(),
+        Ok(outcome) => {
+            assert!(is_survived(act), "{act} was refused, yet: {outcome}");
+            return false;
+        }
+    };
+    let request = act.split(' ').next().expect("a request");
+    assert!(said.contains(request), "{act} was refused, but what is said is: {said}");
+    assert!(!is_survived(act), "{act} is survived under QEMU; here: {said}");
+    true
 }

@@ -139,8 +139,13 @@ fn a_path_that_is_no_mdevs_is_refused_with_those_that_could_be() {
 #[test]
 fn two_devices_unknown_keys_and_doubled_keys_are_refused_as_misuse() {
     let device = format!("vfio-ap,sysfsdev={}", MDEV[0]);
-    let two = adjunct(&["run", "--device", &device, "--device", &device]);
-    assert_refused(&two, 2, &["one vfio-ap device"]);
+    let two = adjunct(&["run", "--device", &device, "--device", &format!("vfio-ap,sysfsdev={}", MDEV[1])]);
+    assert_refused(&two, 2, &["one vfio-ap device", MDEV[1]]);
+    assert_refused(
+        &adjunct(&["run", "--device", &device, "--device", &device]),
+        2,
+        &[MDEV[0], "given twice"],
+    );
     assert_refused(&adjunct(&["run", "--device", &format!("{device},sysfsdev=/x")]), 2, &["given twice"]);
     assert_refused(
         &adjunct(&["run", "--device", &format!("{device},foo=1")]),
@@ -150,7 +155,7 @@ fn two_devices_unknown_keys_and_doubled_keys_are_refused_as_misuse() {
     assert_refused(&adjunct(&["run", "--device", "vfio_ap,sysfsdev=/x"]), 2, &["vfio-ap"]);
     assert_refused(&adjunct(&["run", "--cpu", "host,ap=on,ap=off"]), 2, &["ap is given more than once"]);
     assert_refused(&adjunct(&["run", "--smp", "0"]), 2, &["--smp"]);
-    assert_refused(&adjunct(&["run", "--memory", "1000K"]), 2, &["1000K", "multiple of 1M"]);
+    assert_refused(&adjunct(&["run", "--memory", "1000K"]), 2, &["1000K", "multiple of 1M above zero"]);
 }
 
 #[test]
@@ -243,9 +248,11 @@ fn files_that_cannot_be_read_are_named_with_their_option() {
     let console = adjunct(&["run", "--host", "sim", "--console", "file:/no/console"]);
     assert_refused(&console, 5, &["--console file:/no/console"]);
     let events = adjunct(&["run", "--host", "sim", "--event-monitor", "path=/no/events"]);
-    assert_refused(&events, 5, &["--event-monitor"]);
+    assert_refused(&events, 5, &["--event-monitor path=/no/events"]);
     let events = adjunct(&["run", "--host", "sim", "--event-monitor", "fd=77"]);
-    assert_refused(&events, 5, &["--event-monitor"]);
+    assert_refused(&events, 5, &["--event-monitor fd=77"]);
+    let text = adjunct(&["run", "--host", "sim", "--kernel", "README.md"]);
+    assert_refused(&text, 3, &["--kernel README.md", "no ELF file"]);
 }
 
 #[test]
@@ -314,4 +321,14 @@ fn a_guest_that_interrupts_itself_for_ever_is_ended_and_quoted() {
 #[test]
 fn several_cpus_are_there_and_all_of_them_end() {
     assert_ran(&run_with_mdev(3, &["--smp", "4"]), &["06.0047", "06.00ff"]);
+}
+
+#[test]
+fn output_that_is_lost_is_said_and_is_not_the_guests_fault() {
+    let console = adjunct(&["run", "--host", "sim", "--console", "file:/dev/full"]);
+    assert_eq!(console.status, 5, "{console:?}");
+    assert!(console.stderr.contains("--console file:/dev/full"), "{}", console.stderr);
+    let events = adjunct(&["run", "--host", "sim", "--console", "off", "--event-monitor", "path=/dev/full"]);
+    assert_eq!(events.status, 5, "{events:?}");
+    assert!(events.stderr.contains("--event-monitor path=/dev/full"), "{}", events.stderr);
 }

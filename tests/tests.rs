@@ -9,5 +9,6 @@ mod documents;
 mod golden;
 mod guest_image;
 mod layers;
+mod lifecycle;
 mod plan;
 mod run;

@@ -86,7 +86,7 @@ pub enum ResolveError {
         host: &'static Model,
     },
     /// The host lacks features.
-    #[error("this host cannot give CPU model {model} these features: {}; {}", names(.missing), remedy(*.model))]
+    #[error("this host lacks {} of CPU model {model}; {}: {}", count(.missing), remedy(*.model), names(.missing))]
     Missing {
         /// The model as it was asked for.
         model: ModelChoice,
@@ -101,10 +101,17 @@ fn since(first: &Option<&'static Model>) -> String {
 
 fn remedy(model: ModelChoice) -> &'static str {
     match model {
-        ModelChoice::Host | ModelChoice::Max => "leave them out",
+        ModelChoice::Host | ModelChoice::Max => "leave it out",
         ModelChoice::Named(_) | ModelChoice::Base(_) => {
-            "switch them off (FEATURE=off) or take the model host"
+            "take the model host or switch them off (FEATURE=off)"
         }
+    }
+}
+
+fn count(features: &FeatureSet) -> String {
+    match features.len() {
+        1 => String::from("one feature"),
+        n => format!("{n} features"),
     }
 }
 
@@ -207,15 +214,12 @@ mod tests {
         let cut =
             HostCpu::new(z14(), z14().base().difference(FeatureSet::of(&[Feature::Stfle, Feature::Ldisp])));
         let refused = resolve("z14-base", &cut).expect_err("not all there");
-        let text = "this host cannot give CPU model z14-base these features: stfle ldisp; \
-                    switch them off (FEATURE=off) or take the model host";
+        let text = "this host lacks 2 features of CPU model z14-base; \
+                    take the model host or switch them off (FEATURE=off): stfle ldisp";
         assert_eq!(refused.to_string(), text);
         assert!(resolve("z14-base,stfle=off,ldisp=off", &cut).is_ok());
         let refused = resolve("host,ap=on", &cut).expect_err("no AP on that host");
-        assert_eq!(
-            refused.to_string(),
-            "this host cannot give CPU model host these features: ap; leave them out"
-        );
+        assert_eq!(refused.to_string(), "this host lacks one feature of CPU model host; leave it out: ap");
     }
 
     #[test]

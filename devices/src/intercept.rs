@@ -24,7 +24,7 @@ pub enum Intercept {
         /// Number of the second register, 0 to 15.
         r3: u8,
     },
-    /// SIGNAL PROCESSOR (ae) with an order that the kernel leaves to user space.
+    /// SIGNAL PROCESSOR (ae) with an order that the kernel leaves to user space: for [`crate::sigp`].
     Sigp(Sigp),
     /// A channel I/O instruction: without a channel subsystem, condition code 3.
     ChannelIo(ChannelInstruction),
@@ -164,11 +164,11 @@ enum B2Instruction {
 pub fn decode(icptcode: u8, ipa: u16, ipb: u32, cpu: &CpuState) -> Intercept {
     match icptcode {
         icptcode::INSTRUCTION => instruction(ipa, ipb, cpu),
-        icptcode::PROGRAM => Intercept::ProgramLoop,
+        // KVM leaves both to user space only when the new PSW leads right back (`handle_prog`, `handle_operexc`).
+        icptcode::PROGRAM | icptcode::OPERATION_EXCEPTION => Intercept::ProgramLoop,
         icptcode::EXTERNAL => Intercept::ExternalLoop,
         icptcode::WAIT => Intercept::DisabledWait,
         icptcode::STOP => Intercept::Stopped,
-        icptcode::OPERATION_EXCEPTION => Intercept::Program(ProgramInterruption::Operation),
         _ => Intercept::Unknown { icptcode, ipa, ipb },
     }
 }

@@ -5,6 +5,7 @@ pub mod intercept;
 pub mod ipl;
 mod program;
 pub mod sclp;
+pub mod sigp;
 pub mod vfio_ap;
 
 pub use program::ProgramInterruption;

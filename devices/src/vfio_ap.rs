@@ -18,6 +18,9 @@ use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK};
 /// errno EPERM, with which the kernel refuses a second vfio-ap device for one VM
 /// (`drivers/s390/crypto/vfio_ap_ops.c: vfio_ap_mdev_set_kvm`, 7.2).
 const EPERM: i32 = 1;
+/// The requests in which vfio_ap's open_device runs: for a group, and for a device of its own.
+const OPENS_DEVICE: &str = "VFIO_GROUP_GET_DEVICE_FD";
+const BINDS_DEVICE: &str = "VFIO_DEVICE_BIND_IOMMUFD";
 /// errno EIO: `VFIO_DEVICE_RESET` could not reset every queue.
 const EIO: i32 = 5;
 
@@ -157,7 +160,7 @@ fn since(irq: ApIrq) -> &'static str {
 fn loss(irq: ApIrq) -> &'static str {
     match irq {
         ApIrq::ReleaseRequest => "removing the mdev on the host blocks until the guest ends",
-        ApIrq::ConfigChanged => "the guest sees changes of its matrix only at its next AP bus scan",
+        ApIrq::ConfigChanged => "changes of the guest's queues are not reported",
     }
 }
 
@@ -199,8 +202,11 @@ impl VfioAp {
     /// See [`AttachError`]. The device is closed again.
     pub fn attach(vm: &dyn Vm, mdev: &Path, id: impl Into<String>) -> Result<Attached, AttachError> {
         let name = || mdev.display().to_string();
-        let device = vm.open_ap(mdev).map_err(|source| match source.errno.errno() {
-            EPERM => AttachError::SecondDevice { mdev: name(), source: Some(source) },
+        let device = vm.open_ap(mdev).map_err(|source| match (source.request, source.errno.errno()) {
+            // Opening a file can be EPERM too, for example where a control group has no leave to.
+            (OPENS_DEVICE | BINDS_DEVICE, EPERM) => {
+                AttachError::SecondDevice { mdev: name(), source: Some(source) }
+            }
             _ => AttachError::Open { mdev: name(), source },
         })?;
         let info = device.info().map_err(|source| AttachError::Info { mdev: name(), source })?;

@@ -83,6 +83,10 @@ pub trait Vm: Debug + Send + Sync {
 }
 
 /// One vCPU. It belongs to the thread that runs it.
+///
+/// SIGNAL PROCESSOR is shared as with `KVM_CAP_S390_USER_SIGP`: the host carries out sense, external
+/// call, emergency signal, conditional emergency signal and sense running status itself; every other
+/// order leaves as an instruction intercept (`arch/s390/kvm/sigp.c: handle_sigp_order_in_user_space`, 7.2).
 pub trait Vcpu: Debug + Send {
     /// Its id, which is its CPU address.
     fn id(&self) -> u16;
@@ -102,6 +106,15 @@ pub trait Vcpu: Debug + Send {
 
     /// `KVM_SET_MP_STATE`.
     fn set_run_state(&mut self, state: RunState) -> Result<()>;
+
+    /// `KVM_S390_STORE_STATUS`: stores the registers of this vCPU, which must be stopped, where the
+    /// architecture wants them (`arch/s390/kvm/kvm-s390.c: kvm_s390_store_status_unloaded`, 7.2): into the 512
+    /// bytes at absolute address `at`, or without one (`KVM_S390_STORE_STATUS_NOADDR`) at absolute 0x1200, whatever
+    /// the prefix, with the architectural-mode identification 1 at absolute 163.
+    ///
+    /// # Errors
+    /// EFAULT if there is no storage there.
+    fn store_status(&mut self, at: Option<u64>) -> Result<()>;
 
     /// `KVM_S390_IRQ`: makes an interruption pending for this vCPU alone.
     fn inject(&mut self, interruption: Local) -> Result<()>;

@@ -51,7 +51,7 @@ pub enum MemoryError {
     #[error("{0:?} is not a memory size; write a number with M, G or T, for example 256M")]
     Malformed(String),
     /// Not a positive multiple of 1 MiB.
-    #[error("memory size {0:?} is not a multiple of 1M")]
+    #[error("memory size {0:?} is no multiple of 1M above zero")]
     Unaligned(String),
     /// The operating system has no such block.
     #[error("{0} of guest memory can't be had; give less with --memory")]

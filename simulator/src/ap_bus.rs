@@ -46,7 +46,8 @@ pub(crate) struct ApBus {
     poll_thread: bool,
     domain: Option<Apqi>,
     bindings_complete: u64,
-    /// A binding changed since all queues were last found bound.
+    /// A driver was asked for a device, or new adapters or domains came, since all queues were last found bound: that
+    /// they are is news.
     bindings_armed: bool,
     /// Drivers are asked for every new device.
     autoprobe: bool,
@@ -71,13 +72,23 @@ pub(crate) struct CardDevice {
     online: bool,
 }
 
+/// Whether the bus works with a queue (`ap_bus.h: enum ap_dev_state`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum QueueState {
+    /// Not reset by the bus yet, or not since it was unbound.
+    Uninitiated,
+    /// Reset, and ready.
+    Operating,
+    /// It did not take its reset, or is configured off or checkstopped.
+    Error,
+}
+
 /// A queue device.
 #[derive(Clone, Debug)]
 pub(crate) struct QueueDevice {
     pub(crate) driver: Option<QueueDriver>,
     driver_override: Option<String>,
-    /// The bus has reset it and works with it; not so after it was unbound.
-    initiated: bool,
+    state: QueueState,
     config: bool,
     checkstop: bool,
     online: bool,

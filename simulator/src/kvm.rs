@@ -32,6 +32,7 @@ mod machine;
 mod model;
 mod proto;
 mod sigp;
+mod status;
 mod storage;
 mod vcpu;
 mod vm;

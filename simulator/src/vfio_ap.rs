@@ -76,8 +76,17 @@ pub(crate) struct Mdev {
     dma: Vec<Range<u64>>,
     /// Number of its IOMMU group, and of its character device.
     pub(crate) group: u32,
-    /// Somebody has asked to remove it: when the guest was last asked to give it back.
-    removing: Option<u64>,
+    /// Somebody has asked to remove it.
+    removing: Option<Removal>,
+}
+
+/// A `remove` that waits until the guest gives the mdev back.
+#[derive(Clone, Copy, Debug)]
+struct Removal {
+    /// When the guest was last asked, in nanoseconds of the clock.
+    asked: u64,
+    /// How often it had been asked before.
+    count: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -124,10 +133,14 @@ impl VfioAp {
         self.mdevs.get_mut(&uuid).ok_or(libc::ENODEV)
     }
 
-    /// Which queues of `matrix` mdevs other than `uuid` have, and which mdev.
-    pub(crate) fn users(&self, matrix: &Matrix, uuid: Uuid) -> Vec<(Apqn, Uuid)> {
-        let others = self.mdevs.iter().filter(|(other, _)| **other != uuid);
-        others.flat_map(|(other, mdev)| mdev.matrix.conflict(matrix).map(|apqn| (apqn, *other))).collect()
+    /// The mdev other than `uuid` that has queues of `matrix`, and which: the newest if there are several
+    /// (`vfio_ap_mdev_verify_no_sharing`).
+    pub(crate) fn user(&self, matrix: &Matrix, uuid: Option<Uuid>) -> Option<(Uuid, Vec<Apqn>)> {
+        let others = self.mdevs.iter().filter(|(other, _)| Some(**other) != uuid);
+        let users = others.filter(|(_, mdev)| mdev.matrix.conflicts_with(matrix));
+        // Groups are numbered as mdevs come.
+        let (user, mdev) = users.max_by_key(|(_, mdev)| mdev.group)?;
+        Some((*user, mdev.matrix.conflict(matrix).collect()))
     }
 
     /// The queues linked to an mdev for which `wanted` is so, in order.

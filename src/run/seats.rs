@@ -11,6 +11,7 @@ use std::{
     },
     thread::{self, JoinHandle},
 };
+use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK};
 
 /// A vCPU that came back, and why.
 #[derive(Debug)]
@@ -121,22 +122,21 @@ impl Seats {
         self.unserved.retain(|report| report.cpu != cpu || !matches!(report.why, Why::Kicked));
     }
 
-    /// Waits until every vCPU is here, and forgets what they wanted: a reset ends all that.
-    pub(super) fn gather_all(&mut self) {
+    /// Waits until every vCPU is here, and forgets what they wanted: a reset ends all that. Answers
+    /// what no reset mends: a CPU that the host refused to run, or a thread that broke.
+    pub(super) fn gather_all(&mut self) -> Option<Report> {
         for cpu in 0..self.seats.len() {
             self.gather(u16::try_from(cpu).unwrap_or(u16::MAX));
         }
-        self.unserved.clear();
         self.seats.iter_mut().for_each(|seat| seat.doing = Doing::Stopped);
+        let lost = |cpu: u16| self.seats[usize::from(cpu)].vcpu.is_none();
+        let mut reports = std::mem::take(&mut self.unserved).into_iter();
+        reports.find(|report| lost(report.cpu) || matches!(report.why, Why::Refused(_)))
     }
 
     /// Does something with a vCPU that is here; one whose thread broke is passed over.
-    pub(super) fn vcpu(
-        &mut self,
-        cpu: u16,
-        act: impl FnOnce(&mut dyn Vcpu) -> Result<(), KernelError>,
-    ) -> Result<(), KernelError> {
-        self.seats[usize::from(cpu)].vcpu.as_mut().map_or(Ok(()), |vcpu| act(vcpu.as_mut()))
+    pub(super) fn vcpu<T>(&mut self, cpu: u16, act: impl FnOnce(&mut dyn Vcpu) -> T) -> Option<T> {
+        self.seats[usize::from(cpu)].vcpu.as_mut().map(|vcpu| act(vcpu.as_mut()))
     }
 
     /// Resets the CPUs that `which` picks; they are stopped afterwards.
@@ -184,6 +184,16 @@ impl Seats {
         self.seats[usize::from(cpu)].doing == Doing::Stopped
     }
 
+    /// The state of the CPU as SIGNAL PROCESSOR sees it: one that waits operates.
+    pub(super) fn run_state(&self, cpu: u16) -> RunState {
+        if self.is_stopped(cpu) { RunState::Stopped } else { RunState::Operating }
+    }
+
+    /// Forgets that the CPU has come back because it waits for nothing: there is something now.
+    pub(super) fn wake(&mut self, cpu: u16) {
+        self.unserved.retain(|report| report.cpu != cpu || !matches!(report.why, Why::DisabledWait(_)));
+    }
+
     /// Whether no CPU will ever do anything again.
     pub(super) fn all_at_rest(&self) -> bool {
         self.unserved.is_empty()
@@ -212,10 +222,6 @@ impl Drop for Seats {
         }
     }
 }
-
-/// `EFD_CLOEXEC` and `EFD_NONBLOCK` (`include/uapi/linux/eventfd.h`: O_CLOEXEC, O_NONBLOCK).
-const EFD_CLOEXEC: i32 = 0o2_000_000;
-const EFD_NONBLOCK: i32 = 0o4000;
 
 /// A thread's side.
 struct Desk {

@@ -60,9 +60,6 @@ impl Environment for Alone {
     fn cpu_address(&self) -> u16 {
         0
     }
-    fn has_cpu(&self, address: u16) -> bool {
-        address == 0
-    }
     fn tod(&self) -> u64 {
         0
     }

@@ -279,7 +279,8 @@ pub(crate) fn enqueue(x: &mut Execution<'_>, code: Code) -> Done {
 pub(crate) fn dequeue(x: &mut Execution<'_>, code: Code) -> Done {
     x.adjuncts_for_supervisor()?;
     let (psmid, buffer) = (pair(code.n24())?, pair(code.n28())?);
-    let (address, room) = (x.pointer(buffer), x.state.gprs[buffer + 1].min(LARGEST_MESSAGE));
+    let (address, length) = (x.pointer(buffer), x.state.gprs[buffer + 1]);
+    let room = length.min(LARGEST_MESSAGE);
     let apqn = x.apqn()?;
     if !x.adjuncts()?.apcb().has(apqn) {
         x.queue_status(NOT_AVAILABLE);
@@ -288,17 +289,19 @@ pub(crate) fn dequeue(x: &mut Execution<'_>, code: Code) -> Done {
     // Nothing may be taken out of the queue that cannot be stored.
     x.check_store(address, room as usize)?;
     let (status, part) = x.adjuncts()?.dequeue(apqn, room as usize);
-    x.queue_status(status);
     let Some(part) = part else {
+        x.queue_status(status);
         return Ok(());
     };
     let stored = part.data.len().min(room as usize);
     x.write(address, &part.data[..stored])?;
+    // The pairs may be the same one, or have GR1 or GR2 in them: what was there has been read, and the later wins.
     x.state.gprs[psmid] = part.psmid >> 32;
     x.state.gprs[psmid + 1] = part.psmid & 0xffff_ffff;
     x.set_pointer(buffer, address.wrapping_add(stored as u64));
-    x.state.gprs[buffer + 1] -= stored as u64;
+    x.state.gprs[buffer + 1] = length - stored as u64;
     x.state.gprs[2] = part.residual;
+    x.queue_status(status);
     if part.residual != 0 {
         x.set_cc(2);
     }

@@ -4,7 +4,6 @@
 use crate::environment::{Enabled, Floating};
 use crate::execution::{Done, Execution, Trap};
 use crate::psw::{self, Psw};
-use crate::run::Stop;
 use crate::state::State;
 use crate::storage::Width;
 
@@ -112,17 +111,9 @@ pub(crate) struct Pending {
 /// An interruption whose new PSW leads right back to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loop {
-    Program,
+    Specification,
+    Operation,
     External,
-}
-
-impl From<Loop> for Stop {
-    fn from(which: Loop) -> Self {
-        match which {
-            Loop::Program => Self::ProgramLoop,
-            Loop::External => Self::ExternalLoop,
-        }
-    }
 }
 
 impl State {
@@ -140,6 +131,21 @@ impl State {
 enum Repeats {
     Yes,
     No,
+}
+
+/// Whether a program-new PSW ends in the same exception again, for ever: no instruction can be fetched with it, or an
+/// operation exception is at its address too (`arch/s390/kvm/intercept.c: handle_prog, handle_operexc`).
+fn leads_back(code: ProgramCode, old: Psw, new: Psw) -> Option<Loop> {
+    const SAME: u64 = psw::DAT | psw::ADDRESS_SPACE;
+    let again = old.address.wrapping_sub(new.address) <= 6
+        && new.mask & psw::WAIT == 0
+        && !old.problem_state()
+        && (new.mask ^ old.mask) & SAME == 0;
+    match code {
+        ProgramCode::Specification if !new.fetchable() => Some(Loop::Specification),
+        ProgramCode::Operation if again => Some(Loop::Operation),
+        _ => None,
+    }
 }
 
 impl Execution<'_> {
@@ -169,11 +175,21 @@ impl Execution<'_> {
             return Ok(());
         }
         *self.length = 0;
-        self.program_interruption(ProgramCode::Specification)
+        self.program_exception(ProgramCode::Specification)
+    }
+
+    /// A program exception that the CPU recognises: an interruption, unless that would be followed by the same
+    /// exception for ever. Then nothing is stored, and the PSW stays as it is.
+    pub(crate) fn program_exception(&mut self, code: ProgramCode) -> Done {
+        let new = self.lowcore_psw(lowcore::PROGRAM_OLD + lowcore::NEW)?;
+        match leads_back(code, self.state.psw, new) {
+            Some(which) => Err(Trap::Loop(which)),
+            None => self.program_interruption(code),
+        }
     }
 
     /// A program interruption for the current instruction.
-    pub(crate) fn program_interruption(&mut self, code: ProgramCode) -> Done {
+    fn program_interruption(&mut self, code: ProgramCode) -> Done {
         // DEVNOTE: every exception there is suppresses, terminates or completes the instruction, so the old PSW points
         // past it. Those of translation nullify: they will have to go back by this length first.
         let length = u64::from(*self.length);
@@ -192,27 +208,8 @@ impl Execution<'_> {
             ProgramCode::Protection => self.lowcore(lowcore::TRANSLATION_EXCEPTION, Width::Double, 0)?,
             _ => {}
         }
-        let old = self.state.psw;
         let new = self.swap_psws(lowcore::PROGRAM_OLD)?;
-        if self.leads_back(code, old, new) {
-            return Err(Trap::Loop(Loop::Program));
-        }
         self.enter(new)
-    }
-
-    /// Whether the new PSW ends in the same exception again, for ever: it is invalid itself, or an operation exception
-    /// is at its address too (`arch/s390/kvm/intercept.c: handle_prog, handle_operexc`).
-    fn leads_back(&self, code: ProgramCode, old: Psw, new: Psw) -> bool {
-        const SAME: u64 = psw::DAT | psw::ADDRESS_SPACE;
-        match code {
-            ProgramCode::Specification => !new.valid(),
-            ProgramCode::Operation => {
-                old.address.wrapping_sub(new.address) <= 6
-                    && new.mask & (psw::WAIT | psw::PROBLEM) == 0
-                    && (new.mask ^ old.mask) & SAME == 0
-            }
-            _ => false,
-        }
     }
 
     pub(crate) fn supervisor_call_interruption(&mut self, number: u8) -> Done {
@@ -299,16 +296,18 @@ impl Execution<'_> {
         parameter: Option<u32>,
         repeats: Repeats,
     ) -> Done {
+        // As arch/s390/kvm/intercept.c: handle_external_interrupt has it.
+        if repeats == Repeats::Yes
+            && self.lowcore_psw(lowcore::EXTERNAL_OLD + lowcore::NEW)?.mask & psw::EXTERNAL != 0
+        {
+            return Err(Trap::Loop(Loop::External));
+        }
         if let Some(parameter) = parameter {
             self.lowcore(lowcore::EXTERNAL_PARAMETER, Width::Word, parameter.into())?;
         }
         self.lowcore(lowcore::EXTERNAL_CPU, Width::Half, source.into())?;
         self.lowcore(lowcore::EXTERNAL_CODE, Width::Half, code.into())?;
         let new = self.swap_psws(lowcore::EXTERNAL_OLD)?;
-        // As arch/s390/kvm/intercept.c: handle_external_interrupt has it.
-        if repeats == Repeats::Yes && new.valid() && new.mask & psw::EXTERNAL != 0 {
-            return Err(Trap::Loop(Loop::External));
-        }
         self.enter(new)
     }
 

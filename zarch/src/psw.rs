@@ -155,6 +155,13 @@ impl Psw {
             _ => false,
         }
     }
+
+    /// [`Psw::valid`], and the address is even: the next instruction can be fetched without a specification exception
+    /// (`arch/s390/kvm/priv.c: is_valid_psw`).
+    #[must_use]
+    pub const fn fetchable(self) -> bool {
+        self.valid() && self.address & 1 == 0
+    }
 }
 
 #[cfg(test)]
@@ -178,6 +185,14 @@ mod tests {
         assert!(Psw::new(0, 0x00ff_ffff).valid());
         assert!(!Psw::new(0, 0x0100_0000).valid());
         assert!(!Psw::new(EXTENDED_ADDRESSING, 0).valid());
+    }
+
+    #[test]
+    fn an_odd_address_is_valid_until_an_instruction_is_fetched_there() {
+        let odd = Psw::new(ADDRESSING_64, 0x1001);
+        assert!(odd.valid() && !odd.fetchable());
+        assert!(Psw::new(ADDRESSING_64, 0x1000).fetchable());
+        assert!(!Psw::new(ADDRESSING_64 | 1, 0x1000).fetchable());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::environment::Environment;
 use crate::execution::{Execution, Trap};
-use crate::interruption::{Pending, ProgramCode};
+use crate::interruption::{Loop, Pending, ProgramCode};
 use crate::psw;
 use crate::state::State;
 use crate::storage::Storage;
@@ -23,11 +23,21 @@ pub enum Stop {
     /// Wait state, and nothing that is enabled is pending. Call again when something may be; see
     /// [`Cpu::next_timer`].
     EnabledWait,
-    /// The program-new PSW leads right back to the same exception (0x08).
+    /// A specification exception whose new PSW, being invalid or odd, is one too (0x08). Nothing was stored; the
+    /// PSW is that of the exception.
     ProgramLoop,
-    /// The external-new PSW leads right back to the same interruption (0x14).
+    /// An operation exception whose new PSW leads right back to it (0x2c). Nothing was stored; the PSW is past the
+    /// instruction.
+    OperationLoop {
+        /// Bytes 0-1 of the instruction.
+        ipa: u16,
+        /// Bytes 2-5, zero where the instruction is shorter.
+        ipb: u32,
+    },
+    /// A clock-comparator or CPU-timer interruption whose new PSW is open for the next (0x14). Nothing was stored.
     ExternalLoop,
-    /// As many instructions as asked for were executed.
+    /// As many instructions as asked for were executed, or interruptions taken. Whether the CPU waits is for the next
+    /// run to see.
     Budget,
     /// The guest wants something that this interpreter knowingly lacks. The PSW is past the instruction, if it was
     /// one, and nothing was changed otherwise.
@@ -76,8 +86,8 @@ impl Cpu {
         Self { state: State::new(), ..Self::default() }
     }
 
-    /// Executes at most `instructions` instructions; taking an interruption counts for none. The CPU timer runs from
-    /// call to return, and on to the next call when that ended in [`Stop::EnabledWait`].
+    /// Executes at most `instructions` instructions; taking an interruption counts as one. The CPU timer runs from call
+    /// to return, and on to the next call when that ended in [`Stop::EnabledWait`].
     pub fn run(
         &mut self,
         storage: &dyn Storage,
@@ -142,6 +152,12 @@ impl Cpu {
         true
     }
 
+    /// Whether an external call is pending: SIGP sense and external call tell others so.
+    #[must_use]
+    pub fn external_call_pending(&self) -> bool {
+        self.pending.external_call.is_some()
+    }
+
     /// How long until the clock comparator or the CPU timer interrupts, in TOD units from now; `None` when the CPU is
     /// enabled for neither. For sleeping after [`Stop::EnabledWait`].
     pub fn next_timer(&self, environment: &dyn Environment) -> Option<u64> {
@@ -169,18 +185,24 @@ impl Execution<'_> {
         }
         let mut left = instructions;
         let mut until_poll = 0;
-        loop {
+        // An interruption can open the CPU for the next, over and over: those have to be paid for too.
+        while left > 0 {
+            left -= 1;
             if self.attention || until_poll == 0 {
                 self.attention = false;
                 until_poll = POLL_INTERVAL;
-                if let Some(stop) = self.attend() {
+                match self.take_interruption() {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(trap) => match self.trapped(trap) {
+                        Some(stop) => return stop,
+                        None => continue,
+                    },
+                }
+                if let Some(stop) = self.halted() {
                     return stop;
                 }
             }
-            if left == 0 {
-                return Stop::Budget;
-            }
-            left -= 1;
             until_poll -= 1;
             if let Err(trap) = self.next_instruction()
                 && let Some(stop) = self.trapped(trap)
@@ -188,17 +210,11 @@ impl Execution<'_> {
                 return stop;
             }
         }
+        Stop::Budget
     }
 
-    /// Takes what is pending and enabled, then sees whether the PSW lets the CPU go on.
-    fn attend(&mut self) -> Option<Stop> {
-        loop {
-            match self.take_interruption() {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(trap) => return self.trapped(trap),
-            }
-        }
+    /// Why the PSW does not let the CPU execute anything, with no interruption to take.
+    fn halted(&self) -> Option<Stop> {
         let mask = self.state.psw.mask;
         if mask & psw::DAT != 0 {
             return Some(Stop::Unsupported { what: Absent::Dat });
@@ -214,21 +230,36 @@ impl Execution<'_> {
 
     fn trapped(&mut self, trap: Trap) -> Option<Stop> {
         match trap {
-            Trap::Program(code) => match self.program_interruption(code) {
+            Trap::Program(code) => match self.program_exception(code) {
                 Ok(()) => None,
-                Err(Trap::Loop(stop)) => Some(stop.into()),
+                Err(Trap::Loop(which)) => Some(self.looping(which)),
                 // The lowcore was checked before, so only a concurrent change of storage gets here.
                 Err(_) => Some(Stop::Validity),
             },
-            Trap::Loop(which) => Some(which.into()),
+            Trap::Loop(which) => Some(self.looping(which)),
             Trap::Intercept => {
-                let bits = self.code.0;
-                Some(Stop::Instruction {
-                    ipa: u16::try_from(bits >> 48).unwrap_or_default(),
-                    ipb: u32::try_from(bits >> 16 & 0xffff_ffff).unwrap_or_default(),
-                })
+                let (ipa, ipb) = self.instruction_parameters();
+                Some(Stop::Instruction { ipa, ipb })
             }
             Trap::Unsupported(what) => Some(Stop::Unsupported { what }),
         }
+    }
+
+    fn looping(&self, which: Loop) -> Stop {
+        match which {
+            Loop::Specification => Stop::ProgramLoop,
+            Loop::Operation => {
+                let (ipa, ipb) = self.instruction_parameters();
+                Stop::OperationLoop { ipa, ipb }
+            }
+            Loop::External => Stop::ExternalLoop,
+        }
+    }
+
+    /// The current instruction as SIE's ipa and ipb.
+    fn instruction_parameters(&self) -> (u16, u32) {
+        let bits = self.code.0;
+        let ipa = u16::try_from(bits >> 48).unwrap_or_default();
+        (ipa, u32::try_from(bits >> 16 & 0xffff_ffff).unwrap_or_default())
     }
 }

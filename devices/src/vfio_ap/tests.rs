@@ -14,6 +14,8 @@ struct Host {
     irq: IrqInfo,
     /// The act that is refused, by its line in the log, with this errno.
     refused: Option<(&'static str, i32)>,
+    /// The request that the refusal names.
+    request: &'static str,
     log: Mutex<Vec<String>>,
 }
 
@@ -21,7 +23,7 @@ impl Host {
     fn act(&self, act: &str) -> Result<()> {
         self.log.lock().expect("no thread").push(act.to_owned());
         match self.refused {
-            Some((refused, errno)) if refused == act => Err(KernelError::new("TEST", MDEV, errno)),
+            Some((refused, errno)) if refused == act => Err(KernelError::new(self.request, MDEV, errno)),
             _ => Ok(()),
         }
     }
@@ -40,6 +42,7 @@ impl TestVm {
             info: ApDeviceInfo { flags: 0x21, num_regions: 0, num_irqs: 2 },
             irq: IrqInfo { flags: 1, count: 1 },
             refused: None,
+            request: "TEST",
             log: Mutex::default(),
         };
         change(&mut host);
@@ -265,8 +268,18 @@ fn a_second_device_is_refused_without_asking_the_host_and_leaves_the_first_alone
 
 #[test]
 fn the_kernel_s_eperm_is_a_second_device_too() {
-    let vm = TestVm::refusing("open", EPERM);
-    assert!(matches!(vm.attach(), Err(AttachError::SecondDevice { source: Some(_), .. })));
+    let attach_with = |request| {
+        let vm = TestVm::new(|host| {
+            host.refused = Some(("open", EPERM));
+            host.request = request;
+        });
+        vm.attach()
+    };
+    for request in ["VFIO_GROUP_GET_DEVICE_FD", "VFIO_DEVICE_BIND_IOMMUFD"] {
+        assert!(matches!(attach_with(request), Err(AttachError::SecondDevice { source: Some(_), .. })));
+    }
+    // No leave to open a file is something else.
+    assert!(matches!(attach_with("open"), Err(AttachError::Open { .. })));
 }
 
 #[test]

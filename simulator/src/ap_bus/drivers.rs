@@ -1,7 +1,10 @@
 //! Who drives which device: probing, binding, unbinding (`drivers/s390/crypto/ap_bus.c: ap_device_probe,
 //! ap_device_remove`; `drivers/base/bus.c`).
 
-use super::uevent::{ROOT, card_path, queue_path};
+use super::{
+    QueueState,
+    uevent::{ROOT, card_path, queue_path},
+};
 use crate::{
     Interruption,
     host::State,
@@ -85,6 +88,7 @@ impl State {
     pub(super) fn bind_card(&mut self, apid: Apid) {
         let Some(card) = self.bus.cards.get_mut(&apid).filter(|card| !card.bound) else { return };
         (card.bound, card.online) = (true, true);
+        self.bus.bindings_armed = true;
         self.bus.tell("bind", card_path(apid), &["DRIVER=cex4card".to_owned()]);
     }
 
@@ -152,7 +156,6 @@ impl State {
             QueueDriver::VfioAp => self.vfio_probe(apqn),
         }
         self.bus.tell("bind", queue_path(apqn), &[format!("DRIVER={driver}")]);
-        self.check_bindings();
         Ok(())
     }
 
@@ -163,7 +166,7 @@ impl State {
             self.vfio_remove(apqn);
         }
         if let Some(queue) = self.bus.queues.get_mut(&apqn) {
-            (queue.driver, queue.initiated) = (None, false);
+            (queue.driver, queue.state) = (None, QueueState::Uninitiated);
             self.bus.bound -= 1;
         }
         self.adapters.zeroize(apqn);
@@ -173,18 +176,19 @@ impl State {
     /// The bus's own bring-up of a queue: reset, wait, enable interruptions (`ap_queue_init_state` and the state
     /// machine of `drivers/s390/crypto/ap_queue.c`).
     pub(super) fn initiate(&mut self, apqn: Apqn) {
-        let status = self.adapters.reset(apqn);
-        // One look after the time that the kernel waits. A queue that is not done then stays as it is: the kernel
-        // would go on looking in the background.
-        if matches!(status.code(), 0x00 | 0x02) {
+        let mut code = self.adapters.reset(apqn).code();
+        if matches!(code, 0x00 | 0x02) {
             self.clock.advance(RESET_POLL);
+            code = self.adapters.test(apqn).status.code();
         }
-        let done = self.adapters.test(apqn).status.code() == 0;
-        if done && self.interrupts() {
+        if code == 0x00 && self.interrupts() {
             self.adapters.set_interruption(apqn, Some(Interruption { nib: 0, isc: 0, sink: None }));
         }
+        // One look after the time that the kernel waits. A queue that is not done then (reset in progress, busy) stays
+        // as it is: the kernel would go on looking in the background.
+        let works = matches!(code, 0x00 | 0x02 | 0x05);
         if let Some(queue) = self.bus.queues.get_mut(&apqn) {
-            queue.initiated = true;
+            queue.state = if works { QueueState::Operating } else { QueueState::Error };
         }
     }
 
@@ -198,7 +202,8 @@ impl State {
         (self.bus.bound, self.bus.queues.len())
     }
 
-    /// Tells udev when every queue has a driver (`ap_check_bindings_complete`).
+    /// Tells udev when every queue has a driver (`ap_check_bindings_complete`): at the end of a scan. The kernel also
+    /// looks when a driver is registered, before the first scan here.
     pub(super) fn check_bindings(&mut self) {
         let (bound, all) = self.bindings();
         if self.bus.scans > 0 && self.bus.bindings_armed && bound == all {

@@ -2,7 +2,7 @@
 //! (`zcrypt_queue.c`, `vfio_ap_ops.c`).
 
 use super::{
-    QueueDevice,
+    QueueDevice, QueueState,
     card_attributes::zero_or_one,
     uevent::{mode_text, queue_path},
 };
@@ -72,7 +72,7 @@ fn online(queue: &QueueDevice) -> bool {
 }
 
 fn requests(queue: &QueueDevice) -> String {
-    if queue.initiated { "0\n".to_owned() } else { "-\n".to_owned() }
+    if queue.state == QueueState::Uninitiated { "-\n".to_owned() } else { "0\n".to_owned() }
 }
 
 fn functions(state: &State, apqn: Apqn) -> Result<String, Errno> {

@@ -1,7 +1,7 @@
 //! The bus scan: devices come, go and change as the machine does (`drivers/s390/crypto/ap_bus.c: ap_scan_bus`, 7.2).
 
 use super::{
-    CardDevice, QueueDevice,
+    CardDevice, QueueDevice, QueueState,
     uevent::{ROOT, card_environment, card_path, mode_text, queue_path},
 };
 use crate::{Qci, Response, Tested, host::State};
@@ -43,6 +43,9 @@ impl State {
         let old = std::mem::replace(&mut self.bus.qci, qci);
         let changed = self.bus.scans > 0 && old != qci;
         if let (true, Some(new), Some(old)) = (changed, qci, old) {
+            if !(new.apm - old.apm).is_empty() || !(new.aqm - old.aqm).is_empty() {
+                self.bus.bindings_armed = true;
+            }
             self.vfio_config_changed(&new, &old);
         }
         self.select_domain();
@@ -169,35 +172,64 @@ impl State {
             self.remove_queue(apqn);
             return;
         };
-        let config = !tested.status.is(Response::Deconfigured);
-        let checkstop = tested.status.is(Response::Checkstopped);
-        if let Some(queue) = self.bus.queues.get_mut(&apqn) {
-            let changed = queue.config != config;
-            (queue.config, queue.checkstop) = (config, checkstop);
-            if changed {
-                self.bus.tell_change(queue_path(apqn), format!("CONFIG={}", u8::from(config)));
-            }
-            return;
+        if self.bus.queues.contains_key(&apqn) {
+            self.update_queue(apqn, &tested);
+        } else {
+            self.create_queue(apqn, &tested);
         }
+    }
+
+    fn create_queue(&mut self, apqn: Apqn, tested: &Tested) {
         let queue = QueueDevice {
             driver: None,
             driver_override: None,
-            initiated: false,
-            config,
-            checkstop,
+            state: QueueState::Uninitiated,
+            config: !tested.status.is(Response::Deconfigured),
+            checkstop: tested.status.is(Response::Checkstopped),
             online: false,
         };
+        let works = queue.config && !queue.checkstop;
         self.bus.queues.insert(apqn, queue);
-        self.bus.bindings_armed = true;
         let environment: Vec<String> =
             self.bus.cards.get(&apqn.apid).and_then(mode_text).into_iter().collect();
         self.bus.tell("add", queue_path(apqn), &environment);
         if self.bus.autoprobe {
             self.attach(apqn);
         }
-        // Whoever drives it, and also when nobody does.
-        if !self.bus.queues.get(&apqn).is_some_and(|queue| queue.initiated) {
+        // Whoever drives it, and also when nobody does. The host's driver has done it already.
+        let initiated =
+            self.bus.queues.get(&apqn).is_some_and(|queue| queue.state != QueueState::Uninitiated);
+        if works && !initiated {
             self.initiate(apqn);
+        }
+    }
+
+    /// What became of a queue device: a scan takes notice of one change. A queue that comes back is reset by the bus,
+    /// whoever drives it, and also when a guest uses it.
+    fn update_queue(&mut self, apqn: Apqn, tested: &Tested) {
+        let Some(queue) = self.bus.queues.get_mut(&apqn) else { return };
+        let config = !tested.status.is(Response::Deconfigured);
+        let checkstop = tested.status.is(Response::Checkstopped);
+        let initiated = queue.state != QueueState::Uninitiated;
+        let (back, told) = if queue.checkstop != checkstop {
+            queue.checkstop = checkstop;
+            (!checkstop, false)
+        } else if queue.config != config {
+            queue.config = config;
+            (config, true)
+        } else {
+            if config && queue.state == QueueState::Error {
+                self.initiate(apqn);
+            }
+            return;
+        };
+        if initiated && back {
+            self.initiate(apqn);
+        } else if initiated {
+            queue.state = QueueState::Error;
+        }
+        if told {
+            self.bus.tell_change(queue_path(apqn), format!("CONFIG={}", u8::from(config)));
         }
     }
 

@@ -125,10 +125,11 @@ impl Boot<'_> {
                 )
             }
             libc::EADDRINUSE => {
-                let others = self.state.vfio.users(&matrix, mdev.uuid);
-                let said: Vec<String> =
-                    others.iter().map(|(apqn, other)| format!("{apqn} is given to mdev {other}")).collect();
-                said.join(", ")
+                let user = self.state.vfio.user(&matrix, Some(mdev.uuid));
+                let said = user.into_iter().flat_map(|(other, queues)| {
+                    queues.into_iter().map(move |apqn| format!("{apqn} is given to mdev {other}"))
+                });
+                said.collect::<Vec<_>>().join(", ")
             }
             _ => format!("the kernel refused {id} ({id:#x})"),
         }

@@ -32,16 +32,12 @@ enum Place {
 /// What other vCPUs and user space have for one vCPU.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mail {
-    /// A restart interruption.
+    /// A restart interruption. Until it is taken the vCPU is busy for those who signal it.
     pub(super) restart: bool,
     /// Emergency signals, by the addresses of their senders.
     pub(super) emergencies: Vec<u16>,
     /// An external call, by the address of its sender.
     pub(super) external_call: Option<u16>,
-    /// A stop, and whether to store the status. It stays until the vCPU is stopped or reset.
-    pub(super) stop: Option<bool>,
-    /// A new prefix.
-    pub(super) prefix: Option<u32>,
 }
 
 impl Mail {
@@ -60,8 +56,6 @@ pub(super) struct Slot {
     pub(super) mail: Mail,
     /// Whether an external call that it took out of its mail was still pending when it was last seen.
     pub(super) external_call_pending: bool,
-    /// Its registers when it was stopped.
-    pub(super) stopped: Box<zarch::State>,
 }
 
 impl Slot {
@@ -130,7 +124,6 @@ impl Board {
             place: Place::Outside,
             mail: Mail::default(),
             external_call_pending: false,
-            stopped: Box::new(zarch::State::new()),
         };
         let slots = std::iter::repeat_with(slot).take(vcpus.into()).collect();
         Self {
@@ -179,8 +172,9 @@ impl Board {
         let mut state = self.state();
         change(&mut state.floating);
         self.floats.store(true, Ordering::Release);
-        drop(state);
+        // With the lock held, so that no vCPU is between its look at the count and its sleep.
         self.arrivals.fetch_add(1, Ordering::AcqRel);
+        drop(state);
         self.wake.notify_all();
     }
 
@@ -215,22 +209,20 @@ impl Board {
         Some(answer)
     }
 
-    /// Takes what is in the mail of vCPU `id`. A stop stays.
+    /// Takes what is in the mail of vCPU `id`.
     pub(super) fn take_mail(&self, id: u16) -> Mail {
         let mut state = self.state();
-        let mail = &mut state.slots[usize::from(id)].mail;
-        let stop = mail.stop;
-        self.bells[usize::from(id)].mail.store(stop.is_some(), Ordering::Release);
-        std::mem::replace(mail, Mail { stop, ..Mail::default() })
+        self.bells[usize::from(id)].mail.store(false, Ordering::Release);
+        let slot = &mut state.slots[usize::from(id)];
+        // Senders see that one is pending and send no other, without a gap.
+        slot.external_call_pending |= slot.mail.external_call.is_some();
+        std::mem::take(&mut slot.mail)
     }
 
     /// Throws the mail of vCPU `id` away.
     pub(super) fn discard_mail(&self, id: u16) {
-        let mut state = self.state();
-        let slot = &mut state.slots[usize::from(id)];
-        slot.mail = Mail::default();
-        slot.external_call_pending = false;
-        self.bells[usize::from(id)].mail.store(false, Ordering::Release);
+        self.take_mail(id);
+        self.with(id, |slot| slot.external_call_pending = false);
     }
 
     /// Makes `KVM_RUN` of vCPU `id` return.
@@ -258,15 +250,13 @@ impl Board {
         self.wake.notify_all();
     }
 
-    /// Starts vCPU `id`, or stops it with these registers.
-    pub(super) fn set_run_state(&self, id: u16, run_state: RunState, registers: &zarch::State) {
+    /// Starts or stops vCPU `id`.
+    pub(super) fn set_run_state(&self, id: u16, run_state: RunState) {
         let mut state = self.state();
         let slot = &mut state.slots[usize::from(id)];
         slot.run_state = run_state;
         if run_state == RunState::Stopped {
             slot.place = Place::Outside;
-            slot.mail.stop = None;
-            *slot.stopped = registers.clone();
         }
         drop(state);
         self.wake.notify_all();
@@ -337,7 +327,7 @@ mod tests {
         let clock = Clock::default();
         let board = Board::new(vcpus, clock.clone());
         for id in 0..vcpus {
-            board.set_run_state(id, RunState::Operating, &zarch::State::new());
+            board.set_run_state(id, RunState::Operating);
         }
         (board, clock)
     }
@@ -397,13 +387,22 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_stays_in_the_mail_until_the_vcpu_is_stopped() {
+    fn mail_is_taken_once_and_thrown_away_at_a_reset() {
         let (board, _) = board(1);
-        board.with(0, |slot| slot.mail = Mail { stop: Some(false), restart: true, ..Mail::default() });
-        assert!(board.take_mail(0).restart);
-        assert_eq!(board.take_mail(0), Mail { stop: Some(false), ..Mail::default() });
-        board.set_run_state(0, RunState::Stopped, &zarch::State::new());
-        assert!(!board.enter(0));
+        board.with(0, |slot| slot.mail.external_call = Some(1));
+        assert_eq!(board.take_mail(0), Mail { external_call: Some(1), ..Mail::default() });
         assert_eq!(board.take_mail(0), Mail::default());
+        board.with(0, |slot| (slot.mail.restart, slot.external_call_pending) = (true, true));
+        board.discard_mail(0);
+        assert_eq!(board.with(0, |slot| slot.external_call_pending), Some(false));
+        assert!(!board.bell(0).has_mail());
+        assert_eq!(board.take_mail(0), Mail::default());
+    }
+
+    #[test]
+    fn a_stopped_vcpu_may_not_run() {
+        let (board, _) = board(1);
+        board.set_run_state(0, RunState::Stopped);
+        assert!(!board.enter(0));
     }
 }

@@ -16,7 +16,8 @@ const CHANNEL_REPORT: u64 = 1 << 28;
 /// What is pending.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    service: Option<u32>,
+    /// What service signals are to say: events, and the SCCB of a command. Zero: none is pending.
+    service: u32,
     machine_check: Option<(u64, u64)>,
     /// Interruption subclasses with a pending adapter interruption, ISC 0 leftmost: GISA.IPM.
     adapter: u8,
@@ -24,13 +25,14 @@ pub(super) struct Pending {
 
 impl Pending {
     /// `KVM_DEV_FLIC_ENQUEUE` (`__inject_service`, `__inject_float_mchk`, 7.2): of two service
-    /// signals the first one's SCCB counts, and events of both; machine checks add up.
+    /// signals the first one's SCCB counts, and events of both are one; machine checks add up.
     pub(super) fn enqueue(&mut self, interruption: Floating) {
         match interruption {
             Floating::Service { parameter } => {
-                let pending = self.service.unwrap_or(0) | parameter & EVENT_PENDING;
-                let sccb = if pending & SCCB == 0 { parameter & SCCB } else { 0 };
-                self.service = Some(pending | sccb);
+                self.service |= parameter & EVENT_PENDING;
+                if self.service & SCCB == 0 {
+                    self.service |= parameter & SCCB;
+                }
             }
             Floating::MachineCheck { cr14, mcic } => {
                 let (old_cr14, old_mcic) = self.machine_check.unwrap_or((0, 0));
@@ -46,7 +48,7 @@ impl Pending {
 
     /// Whether nothing is pending.
     pub(super) fn is_empty(&self) -> bool {
-        self.service.is_none() && self.machine_check.is_none() && self.adapter == 0
+        self.service == 0 && self.machine_check.is_none() && self.adapter == 0
     }
 
     /// Takes the one of the highest priority that `enabled` lets through.
@@ -64,10 +66,8 @@ impl Pending {
                 failing_storage: 0,
             });
         }
-        if enabled.service_signal
-            && let Some(parameter) = self.service.take()
-        {
-            return Some(zarch::environment::Floating::ServiceSignal { parameter });
+        if enabled.service_signal && self.service != 0 {
+            return Some(zarch::environment::Floating::ServiceSignal { parameter: self.take_service() });
         }
         let open = self.adapter & enabled.io_subclasses;
         if open == 0 {
@@ -76,6 +76,14 @@ impl Pending {
         let isc = open.leading_zeros().to_le_bytes()[0];
         self.adapter &= !(0x80 >> isc);
         Some(zarch::environment::Floating::adapter(isc))
+    }
+
+    /// Events come first, and apart from an SCCB (`__deliver_service_ev`, `__deliver_service`).
+    fn take_service(&mut self) -> u32 {
+        let events = self.service & EVENT_PENDING;
+        let parameter = if events == 0 { self.service } else { events };
+        self.service &= !parameter;
+        parameter
     }
 }
 
@@ -91,26 +99,27 @@ mod tests {
     }
 
     #[test]
-    fn the_second_service_signal_adds_its_event_and_not_its_sccb() {
-        let mut pending = Pending::default();
-        pending.enqueue(service(0x1000));
-        pending.enqueue(service(0x2001));
-        assert_eq!(
-            pending.take(ALL),
-            Some(zarch::environment::Floating::ServiceSignal { parameter: 0x1001 })
-        );
-        assert_eq!(pending.take(ALL), None);
-    }
-
-    #[test]
-    fn an_event_alone_is_a_service_signal_and_a_later_sccb_joins_it() {
-        let mut pending = Pending::default();
-        pending.enqueue(service(1));
-        pending.enqueue(service(0x3000));
-        assert_eq!(
-            pending.take(ALL),
-            Some(zarch::environment::Floating::ServiceSignal { parameter: 0x3001 })
-        );
+    fn an_event_is_a_service_signal_of_its_own_before_that_of_an_sccb() {
+        // What is enqueued, and what is taken.
+        let cases: [(&[u32], &[u32]); 6] = [
+            (&[1], &[1]),
+            (&[0x3001], &[1, 0x3000]),
+            (&[0x1000, 0x2001], &[1, 0x1000]),
+            (&[1, 0x3000], &[1, 0x3000]),
+            (&[1, 1, 0x3000, 0x4000], &[1, 0x3000]),
+            (&[0], &[]),
+        ];
+        for (enqueued, expected) in cases {
+            let mut pending = Pending::default();
+            enqueued.iter().for_each(|parameter| pending.enqueue(service(*parameter)));
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|parameter| zarch::environment::Floating::ServiceSignal { parameter: *parameter })
+                .collect();
+            let taken: Vec<_> = std::iter::from_fn(|| pending.take(ALL)).collect();
+            assert_eq!(taken, expected, "{enqueued:x?}");
+            assert!(pending.is_empty(), "{enqueued:x?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,10 @@ use super::{machine, sigp, storage::Absolute, vm::Shared};
 use crate::Notification;
 use adjunct_ap::Apqn;
 use adjunct_hypervisor::Exit;
-use adjunct_zarch::{Cpu, ProgramCode, psw, storage::Storage};
+use adjunct_zarch::{
+    Cpu, ProgramCode, psw,
+    storage::{OutsideStorage, Storage, Width},
+};
 
 /// What became of an intercepted instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +85,17 @@ impl Intercept<'_> {
         base.wrapping_add(displacement)
     }
 
+    /// The absolute address of a real one (`kvm_s390_real_to_abs`).
+    fn absolute(&self, real: u64) -> u64 {
+        const LOWCORE: u64 = 0x2000;
+        let prefix = u64::from(self.cpu.state.prefix);
+        match real {
+            0..LOWCORE => real + prefix,
+            _ if (prefix..prefix + LOWCORE).contains(&real) => real - prefix,
+            _ => real,
+        }
+    }
+
     pub(super) fn condition(&mut self, code: u8) -> Handled {
         self.cpu.state.psw.set_condition_code(code);
         Handled::Done
@@ -124,25 +138,28 @@ impl Intercept<'_> {
     /// `__diag_page_ref_service`: the handshake for page faults that are resolved in the background. Guest memory
     /// is always there, so that no such fault follows.
     fn page_reference(&mut self) -> Handled {
+        /// What the block of a z/Architecture guest ends in.
+        const ZARCH: u64 = 1 << 63;
         let (x, y) = self.registers();
         let at = self.gpr(x);
         if !at.is_multiple_of(8) {
             return Handled::Program(ProgramCode::Specification);
         }
-        let mut block = [0; 40];
-        if self.ram.read(at, &mut block).is_err() {
-            return Handled::Program(ProgramCode::Addressing);
+        let mut block = [0; 5];
+        for (n, word) in (0_u64..).zip(&mut block) {
+            match self.ram.load(self.absolute(at.wrapping_add(8 * n)), Width::Double) {
+                Ok(stored) => *word = stored,
+                Err(OutsideStorage) => return Handled::Program(ProgramCode::Addressing),
+            }
         }
-        let half = |i: usize| u16::from_be_bytes([block[i], block[i + 1]]);
-        let double = |i: usize| block[i..i + 8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        let (code, subcode, length, version) = (half(0), half(2), half(4), half(6));
-        let (token, select, compare, zarch) = (double(8), double(16), double(24), double(32));
+        let [header, token, select, compare, zarch] = block;
+        let [code, subcode, length, version] = [48, 32, 16, 0].map(|shift| header >> shift & 0xffff);
         if version != 2 || length < 5 || code != 0x258 {
             return Handled::Program(ProgramCode::Specification);
         }
         self.cpu.state.gprs[y] = match (subcode, *self.pfault) {
             (0, Some(_)) => 8,
-            (0, None) if compare & select != select || !token.is_multiple_of(8) => {
+            (0, None) if compare & select != compare || !token.is_multiple_of(8) || zarch != ZARCH => {
                 return Handled::Program(ProgramCode::Specification);
             }
             (0, None) if token >= self.ram.size() => return Handled::Program(ProgramCode::Addressing),

@@ -7,7 +7,7 @@ use super::{
     board::{Bell, Board, Mail, Woken},
     environment::Guest,
     intercept::{self, Handled},
-    sigp,
+    status,
     storage::Absolute,
     vm::Shared,
 };
@@ -24,10 +24,7 @@ const ICPT_INSTRUCTION: u8 = 0x04;
 const ICPT_PROGRAM: u8 = 0x08;
 const ICPT_EXTERNAL: u8 = 0x14;
 const ICPT_WAIT: u8 = 0x1c;
-const ICPT_STOP: u8 = 0x28;
-
-/// `KVM_EXIT_INTERNAL_ERROR`.
-const INTERNAL_ERROR: u32 = 17;
+const ICPT_OPERATION: u8 = 0x2c;
 
 /// A vCPU of the simulated host.
 #[derive(Debug)]
@@ -53,7 +50,8 @@ pub struct SimVcpu {
 impl SimVcpu {
     pub(super) fn new(id: u16, vm: Arc<Shared>, held: Held) -> Self {
         let vcpus = u16::try_from(vm.board.vcpus()).unwrap_or(u16::MAX);
-        let cpu = Cpu::new();
+        // As `kvm_arch_vcpu_create` leaves it: all zero, also CR0 and CR14, until a reset.
+        let cpu = Cpu::default();
         Self {
             id,
             registers: registers_of(&cpu),
@@ -76,10 +74,8 @@ impl SimVcpu {
                 return Ok(Exit::Interrupted);
             }
             let vm = Arc::clone(&self.vm);
-            if self.bell.has_mail()
-                && let Some(exit) = self.read_mail(ram)
-            {
-                return Ok(exit);
+            if self.bell.has_mail() {
+                self.read_mail();
             }
             let arrivals = vm.board.arrivals();
             let (stop, timer) = self.slice(&vm, ram);
@@ -116,10 +112,15 @@ impl SimVcpu {
             Stop::Instruction { ipa, ipb } => self.intercepted(&vm, ram, ipa, ipb),
             Stop::DisabledWait => Some(sieic(ICPT_WAIT)),
             Stop::ProgramLoop => Some(sieic(ICPT_PROGRAM)),
+            Stop::OperationLoop { ipa, ipb } => Some(Exit::Sieic { icptcode: ICPT_OPERATION, ipa, ipb }),
             Stop::ExternalLoop => Some(sieic(ICPT_EXTERNAL)),
             Stop::Unsupported { what } => {
-                tracing::error!(vcpu = self.id, psw = ?self.cpu.state.psw, "the simulated CPU has no {what}");
-                Some(Exit::Unknown { reason: INTERNAL_ERROR })
+                let psw = self.cpu.state.psw;
+                let who = format!(
+                    "vCPU {}: the simulated CPU lacks {what} (PSW {:016x} {:016x})",
+                    self.id, psw.mask, psw.address
+                );
+                return Err(KernelError::new("KVM_RUN", who, libc::EOPNOTSUPP));
             }
             // A validity interception is the VMM's fault (`handle_validity`).
             Stop::Validity => return Err(self.refused("KVM_RUN", libc::EINVAL)),
@@ -187,35 +188,24 @@ impl SimVcpu {
         }
     }
 
-    /// Takes in what others have for this vCPU; an exit if it is to stop.
-    fn read_mail(&mut self, ram: &Absolute<'_>) -> Option<Exit> {
-        let Mail { restart, emergencies, external_call, stop, prefix } = self.vm.board.take_mail(self.id);
-        if let Some(prefix) = prefix {
-            self.cpu.state.prefix = prefix;
-        }
+    /// Takes in what is pending for this vCPU.
+    fn read_mail(&mut self) {
+        let Mail { restart, emergencies, external_call } = self.vm.board.take_mail(self.id);
         for source in emergencies {
             self.cpu.inject_emergency(source);
         }
         if let Some(source) = external_call {
-            // Senders see that one is pending and send no other.
-            self.external_call = self.cpu.inject_external_call(source);
-            self.vm.board.with(self.id, |slot| slot.external_call_pending = true);
+            // There is none yet: the board takes one at a time.
+            self.external_call |= self.cpu.inject_external_call(source);
         }
         if restart {
             self.cpu.inject_restart();
         }
-        let store_status = stop?;
-        if store_status {
-            // A status that does not fit into memory is lost (`kvm_s390_store_status_unloaded`).
-            sigp::store_status(&self.cpu.state, ram, 0).ok();
-        }
-        Some(sieic(ICPT_STOP))
     }
 
-    /// Tells senders when the external call that was pending has been taken. The interpreter does not say so: a copy
-    /// of the CPU that takes another shows it.
+    /// Tells senders when the external call that was pending has been taken.
     fn note_external_call(&mut self) {
-        if self.external_call && self.cpu.clone().inject_external_call(self.id) {
+        if self.external_call && !self.cpu.external_call_pending() {
             self.external_call = false;
             self.vm.board.with(self.id, |slot| slot.external_call_pending = false);
         }
@@ -316,9 +306,17 @@ impl Vcpu for SimVcpu {
 
     fn set_run_state(&mut self, state: RunState) -> Result<()> {
         self.act("KVM_SET_MP_STATE")?;
-        load(&self.registers, &mut self.cpu);
-        self.vm.board.set_run_state(self.id, state, &self.cpu.state);
+        self.vm.board.set_run_state(self.id, state);
         Ok(())
+    }
+
+    fn store_status(&mut self, at: Option<u64>) -> Result<()> {
+        const REQUEST: &str = "KVM_S390_STORE_STATUS";
+        self.act(REQUEST)?;
+        load(&self.registers, &mut self.cpu);
+        let ram = self.vm.memory.as_ref().and_then(|memory| memory.absolute());
+        let stored = ram.is_some_and(|ram| status::store(&self.cpu.state, &ram, at).is_ok());
+        if stored { Ok(()) } else { Err(self.refused(REQUEST, libc::EFAULT)) }
     }
 
     fn inject(&mut self, interruption: Local) -> Result<()> {
@@ -328,7 +326,9 @@ impl Vcpu for SimVcpu {
                     .ok_or_else(|| self.refused("KVM_S390_IRQ", libc::EINVAL))?;
                 self.cpu.inject_program(code);
             }
-            Local::Restart => self.cpu.inject_restart(),
+            Local::Restart => {
+                self.vm.board.with(self.id, |slot| slot.mail.restart = true);
+            }
         }
         Ok(())
     }

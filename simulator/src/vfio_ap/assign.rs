@@ -16,20 +16,13 @@ impl State {
     /// Whether any mdev has a queue of `matrix`: the answer that keeps the bus from giving it to the host
     /// (`vfio_ap_mdev_resource_in_use`).
     pub(crate) fn vfio_in_use(&mut self, matrix: &Matrix) -> bool {
-        let users = self.vfio.mdevs.iter().filter(|(_, mdev)| mdev.matrix.conflicts_with(matrix));
-        let lines: Vec<String> = users
-            .flat_map(|(uuid, mdev)| {
-                let queues = mdev.matrix.conflict(matrix);
-                queues.map(move |apqn| {
-                    format!(
-                        "vfio_ap_mdev {uuid}: Can not reserve queue {apqn} for host driver: in use by mdev"
-                    )
-                })
-            })
-            .collect();
-        let in_use = !lines.is_empty();
-        lines.into_iter().for_each(|line| self.log(line));
-        in_use
+        let Some((uuid, queues)) = self.vfio.user(matrix, None) else { return false };
+        for apqn in queues {
+            self.log(format!(
+                "vfio_ap_mdev {uuid}: Can not reserve queue {apqn} for host driver: in use by mdev"
+            ));
+        }
+        true
     }
 
     /// Whether an mdev may have all of `matrix`: first that the host keeps none of it, then that no other mdev has
@@ -38,11 +31,8 @@ impl State {
         if self.bus.owns_any(matrix) {
             return Err(libc::EADDRNOTAVAIL);
         }
-        let users = self.vfio.users(matrix, uuid);
-        if users.is_empty() {
-            return Ok(());
-        }
-        for (apqn, other) in users {
+        let Some((other, queues)) = self.vfio.user(matrix, Some(uuid)) else { return Ok(()) };
+        for apqn in queues {
             self.log(format!(
                 "vfio_ap_mdev {uuid}: Userspace may not assign queue {apqn} to mdev: already assigned to {other}"
             ));
@@ -159,6 +149,9 @@ impl State {
 
     /// Unlinks queues; then the guest loses them; then those it had are reset.
     fn unplug(&mut self, uuid: Uuid, taken: impl Fn(Apqn) -> bool, shrink: impl FnOnce(&mut Mdev) -> bool) {
+        // DEVNOTE: the kernel takes the queue's own link to the mdev (`q->matrix_mdev`) only from queues that it
+        // resets here, those that the guest had. Of the others it stays, also when the mdev is gone: a bug of the
+        // kernel's that nobody can rely on, and that is not copied.
         let linked = self.vfio.linked(uuid, taken);
         for apqn in &linked {
             if let Some(queue) = self.vfio.queues.get_mut(apqn) {

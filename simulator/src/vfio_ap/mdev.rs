@@ -1,6 +1,6 @@
 //! Making and removing mdevs (`drivers/vfio/mdev/mdev_sysfs.c`, `mdev_core.c`), and asking a guest to give one back.
 
-use super::{Mdev, VfioAp};
+use super::{Mdev, Removal, VfioAp};
 use crate::{
     host::State,
     sysfs::{Errno, unsigned},
@@ -88,23 +88,29 @@ impl State {
         let now = self.clock.now();
         let clears = self.profile.clears_masks_on_remove_request();
         let Some(mdev) = self.vfio.mdevs.get_mut(&uuid) else { return };
-        mdev.removing = Some(now);
+        let count = mdev.removing.map_or(0, |removal| removal.count.wrapping_add(1));
+        mdev.removing = Some(Removal { asked: now, count });
         if let (true, Some(guest)) = (clears, &mdev.guest) {
             guest.crypto.clear_masks();
             mdev.signal(CONFIG_CHANGED);
         }
-        if !mdev.signal(RELEASE_REQUEST) {
-            self.log(format!(
+        match mdev.signal(RELEASE_REQUEST) {
+            true if count % 10 == 0 => {
+                self.log(format!("vfio_ap_mdev {uuid}: Relaying device request to user (#{count})"));
+            }
+            false if count == 0 => self.log(format!(
                 "vfio_ap_mdev {uuid}: No device request registered, blocked until released by user"
-            ));
+            )),
+            _ => {}
         }
     }
 
     /// Asks again whoever was asked long ago.
     pub(crate) fn repeat_requests(&mut self) {
         let now = self.clock.now();
-        let due =
-            |mdev: &Mdev| mdev.removing.is_some_and(|asked| now >= asked.saturating_add(REQUEST_INTERVAL));
+        let due = |mdev: &Mdev| {
+            mdev.removing.is_some_and(|removal| now >= removal.asked.saturating_add(REQUEST_INTERVAL))
+        };
         let due: Vec<Uuid> =
             self.vfio.mdevs.iter().filter(|(_, mdev)| due(mdev)).map(|(uuid, _)| *uuid).collect();
         due.into_iter().for_each(|uuid| self.request_release(uuid));

@@ -380,11 +380,42 @@ fn bindings_count_queues_that_have_a_driver() {
     assert_eq!(host.read("bus/ap/bindings"), "5/6\n");
     let events = host.uevents(|| host.write("bus/ap/drivers/vfio_ap/bind", "05.0004"));
     assert_eq!(host.read("bus/ap/bindings"), "6/6 (complete)\n");
+    assert_eq!((events.len(), count(&host)), (0, before), "nobody looks until the next scan");
+    let complete = ["BINDINGS=complete".to_owned(), format!("COMPLETECOUNT={}", before + 1)];
+    let events = host.uevents(|| host.write("bus/ap/scans", "1"));
+    assert_eq!(events.iter().map(|event| &event.environment[..]).collect::<Vec<_>>(), [&complete[..]]);
     assert_eq!(count(&host), before + 1);
-    assert_eq!(
-        events[0].environment,
-        ["BINDINGS=complete".to_owned(), format!("COMPLETECOUNT={}", before + 1)]
-    );
+    let events = host.uevents(|| host.write("bus/ap/scans", "1"));
+    assert_eq!((events.len(), count(&host)), (0, before + 1), "that is no news");
+}
+
+// ap_bus.c:ap_scan_bus, ap_device_probe
+#[test]
+fn complete_bindings_are_news_after_a_probe_or_when_the_host_was_given_something() {
+    let told = |host: &Host, act: &dyn Fn()| {
+        host.write("bus/ap/scans", "1");
+        act();
+        let events = host.uevents(|| host.write("bus/ap/scans", "1"));
+        events.iter().any(|event| event.environment.iter().any(|text| text == "BINDINGS=complete"))
+    };
+    let host = Host::new();
+    assert!(!told(&host, &|| host.write("bus/ap/drivers/vfio_ap/unbind", "05.0004")), "not complete");
+    host.write("bus/ap/drivers/vfio_ap/bind", "05.0004");
+    assert!(!told(&host, &|| host.configure(5, false)));
+    assert!(told(&host, &|| {
+        host.write("bus/ap/drivers/cex4card/unbind", "card05");
+        host.write("bus/ap/drivers/cex4card/bind", "card05");
+    }));
+    assert!(told(&host, &|| host.set_usage_domains(&[4, 0x47, 0x48])));
+    assert!(!told(&host, &|| host.set_usage_domains(&[4])));
+    // A domain that no adapter has a queue of.
+    for apid in 4..=6 {
+        host.host.adapters().operate(|machine| {
+            machine.cards.get_mut(&Apid(apid)).unwrap().missing =
+                [0x50].into_iter().map(Into::into).collect();
+        });
+    }
+    assert!(told(&host, &|| host.set_usage_domains(&[4, 0x50])), "nothing was probed");
 }
 
 #[test]
@@ -436,6 +467,7 @@ fn a_card_without_any_usable_domain_is_not_there() {
 #[test]
 fn what_is_configured_off_or_checkstopped_stays_and_says_so() {
     let host = Host::new();
+    host.write("bus/ap/scans", "1");
     host.configure(5, false);
     let events = host.uevents(|| host.write("bus/ap/scans", "1"));
     for device in ["card05", "05.0004"] {
@@ -458,6 +490,57 @@ fn what_is_configured_off_or_checkstopped_stays_and_says_so() {
     assert_eq!(host.read("bus/ap/devices/card04/chkstop"), "1\n");
     assert_eq!(host.read("bus/ap/devices/04.0004/chkstop"), "1\n");
     assert_eq!(host.read("bus/ap/devices/04.0004/online"), "0\n");
+}
+
+// ap_bus.c:ap_scan_domains, ap_queue.c:_ap_queue_init_state
+#[test]
+fn a_queue_that_comes_back_is_reset_by_the_bus_also_when_a_guest_uses_it() {
+    type Act = fn(&Host, bool);
+    let config: Act = |host, on| host.configure(5, on);
+    let checkstop: Act = |host, on| {
+        host.host.adapters().operate(|machine| machine.cards.get_mut(&Apid(5)).unwrap().checkstopped = !on);
+    };
+    for set in [config, checkstop] {
+        let host = Host::new();
+        // The bus has initiated queues that are new, and those of vfio_ap that once were the host's no more.
+        host.set_usage_domains(&[4, 0x47, 0x48]);
+        host.write("bus/ap/scans", "1");
+        host.mdev(A, &[5], &[4, 0x48]);
+        let _guest = host.open(A);
+        assert_eq!(host.read("bus/ap/devices/05.0048/request_count"), "0\n");
+        assert_eq!(host.read("bus/ap/devices/05.0004/request_count"), "-\n");
+        for apqn in ["05.0004", "05.0048"] {
+            assert!(host.host.adapters().reset(queue(apqn)).code() == 0);
+            host.leave_message(apqn);
+        }
+        set(&host, false);
+        host.write("bus/ap/scans", "1");
+        set(&host, true);
+        assert!(!host.queue_empty("05.0048"));
+        host.write("bus/ap/scans", "1");
+        assert!(host.queue_empty("05.0048"));
+        assert_eq!(host.read("bus/ap/devices/05.0048/interrupt"), "Interrupts enabled.\n");
+        assert!(!host.queue_empty("05.0004"));
+        assert_eq!(host.read("bus/ap/devices/05.0004/interrupt"), "Interrupts disabled.\n");
+    }
+}
+
+// ap_bus.c:ap_scan_domains
+#[test]
+fn a_new_queue_that_does_not_work_is_not_initiated_unless_its_driver_does_it() {
+    let host = Host::new();
+    host.configure(4, false);
+    host.configure(5, false);
+    host.host.adapters().operate(|machine| machine.cards.get_mut(&Apid(6)).unwrap().checkstopped = true);
+    host.set_usage_domains(&[4, 0x47, 0x48]);
+    host.write("bus/ap/scans", "1");
+    for (apqn, count) in [("04.0048", "0\n"), ("05.0048", "-\n"), ("06.0048", "-\n")] {
+        assert_eq!(host.read(&format!("bus/ap/devices/{apqn}/request_count")), count, "{apqn}");
+    }
+    host.configure(5, true);
+    host.write("bus/ap/scans", "1");
+    assert_eq!(host.read("bus/ap/devices/05.0048/config"), "1\n");
+    assert_eq!(host.read("bus/ap/devices/05.0048/request_count"), "-\n");
 }
 
 // 52: ap_bus.c:ap_get_compatible_type

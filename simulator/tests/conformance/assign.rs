@@ -77,6 +77,28 @@ fn a_queue_is_in_one_mdev_only() {
     assert_eq!(host.mdev_write(A, "assign_domain", "0x47"), libc::EADDRINUSE);
 }
 
+// vfio_ap_ops.c:vfio_ap_mdev_verify_no_sharing
+#[test]
+fn of_several_mdevs_that_have_a_queue_the_log_names_the_newest() {
+    let host = Host::new();
+    // B is older than A, whose name comes first.
+    host.mdev(B, &[5], &[4]);
+    host.mdev(A, &[5], &[0x47]);
+    let c = "6c4a5d2e-0d3e-4c7a-9b0a-00000000000c";
+    host.mdev(c, &[], &[4, 0x47]);
+    let before = host.host.log().len();
+    assert_eq!(host.mdev_write(c, "assign_adapter", "5"), libc::EADDRINUSE);
+    let log = host.host.log().split_off(before);
+    let line =
+        format!("vfio_ap_mdev {c}: Userspace may not assign queue 05.0047 to mdev: already assigned to {A}");
+    assert_eq!(log, [line]);
+    let before = host.host.log().len();
+    assert_eq!(host.try_write("bus/ap/apmask", "+5"), libc::EBUSY);
+    let log = host.host.log().split_off(before);
+    let line = format!("vfio_ap_mdev {A}: Can not reserve queue 05.0047 for host driver: in use by mdev");
+    assert_eq!(log, [line]);
+}
+
 // 86: vfio_ap_ops.c:vfio_ap_mdev_validate_masks
 #[test]
 fn kept_by_the_host_comes_before_shared() {

@@ -122,10 +122,18 @@ fn removing_an_open_mdev_waits_until_it_is_closed() {
             assert_eq!(changed.read().unwrap(), 1);
         }
         assert_eq!(host.mdev_read(A, "guest_matrix"), "05.0004\n");
+        let relayed = |n| {
+            let line = format!("vfio_ap_mdev {A}: Relaying device request to user (#{n})");
+            host.host.log().iter().filter(|said| **said == line).count()
+        };
+        assert_eq!(relayed(0), 1, "{kernel}");
         host.host.advance(Duration::from_secs(9));
         assert!(requested.read().is_err());
         host.host.advance(Duration::from_secs(1));
         assert_eq!(requested.read().unwrap(), 1, "asked again after ten seconds");
+        assert_eq!(relayed(1), 0, "said at every tenth only");
+        (0..9).for_each(|_| host.host.advance(Duration::from_secs(10)));
+        assert_eq!((requested.read().unwrap(), relayed(10)), (9, 1));
         assert!(removed.try_recv().is_err(), "it still waits");
         let refused = host.host.open_mdev(id(A), host.host.new_vm_id(), vm.clone());
         assert_eq!(refused.err(), Some(libc::ENODEV));
@@ -145,6 +153,10 @@ fn a_guest_that_can_not_be_asked_is_mentioned_in_the_log() {
     while !host.host.log().iter().any(|line| line.contains("No device request registered")) {
         thread::yield_now();
     }
+    (0..12).for_each(|_| host.host.advance(Duration::from_secs(10)));
+    let log = host.host.log();
+    let said = |text| log.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((said("No device request registered"), said("Relaying")), (1, 0));
     drop(open);
     assert_eq!(remover.join().unwrap(), 0);
 }

@@ -4,7 +4,9 @@ use crate::support::{
     Builder, EXTERNAL, EXTERNAL_NEW, Ended, Guest, IO, MACHINE_CHECK, MACHINE_CHECK_NEW, RESTART_NEW, START,
     TAKEN, WAITING, host, instruction, op,
 };
-use adjunct_hypervisor::{CpuReset, Exit, Floating, Local, ModelAttribute, ProtoVm, Psw, RunState, Vcpu, Vm};
+use adjunct_hypervisor::{
+    CpuReset, CpuState, Exit, Floating, Local, ModelAttribute, ProtoVm, Psw, RunState, Vcpu, Vm,
+};
 use adjunct_simulator::SimProtoVm;
 
 fn guest() -> Guest {
@@ -53,14 +55,56 @@ fn pages_given_back_are_zero_and_the_lowcore_is_never() {
     }
 }
 
+/// What the block of DIAGNOSE 0x258 ends in.
+const ZARCH: u64 = 1 << 63;
+
+/// The block of DIAGNOSE 0x258: token address, select mask, compare mask, z/Architecture.
+fn page_reference(subcode: u16, fields: [u64; 4]) -> Vec<u8> {
+    let mut block = [0x0258_u16, subcode, 5, 2].map(u16::to_be_bytes).concat();
+    block.extend(fields.map(u64::to_be_bytes).concat());
+    block
+}
+
+// diag.c: __diag_page_ref_service
+#[test]
+fn the_page_fault_handshake_refuses_a_block_that_makes_no_sense() {
+    let mut guest = guest();
+    let refused = Ended::Interruption { code: 6 };
+    let cases = [
+        ([0x5000, 0, 0, 0], false),
+        ([0x5001, 0, 0, ZARCH], false),
+        ([0x5000, 1, 3, ZARCH], false),
+        ([0x5000, 0, 1, ZARCH], false),
+        ([0x5000, 3, 1, ZARCH], true),
+    ];
+    for (fields, taken) in cases {
+        guest.write(0x4000, &page_reference(0, fields));
+        guest.set(&[(2, 0x4000), (5, 0xff)]);
+        let ended = guest.ended(&op::diag(2, 5, 0x258));
+        assert_eq!(ended != refused, taken, "{fields:x?}");
+    }
+    guest.write(0x4000, &page_reference(1, [0, 0, 0, ZARCH]));
+    assert_eq!(guest.ended(&op::diag(2, 5, 0x258)), refused);
+}
+
+#[test]
+fn the_block_of_the_page_fault_handshake_is_at_a_real_address() {
+    let mut guest = guest();
+    guest.write(0x8000, &guest.read::<0x2000>(0));
+    guest.write(0x1000, &[0; 40]);
+    guest.write(0x9000, &page_reference(1, [0; 4]));
+    guest.vcpus[0].state_mut().prefix = 0x8000;
+    guest.set(&[(2, 0x1000), (5, 0xff)]);
+    assert_eq!(guest.ended(&op::diag(2, 5, 0x258)), Ended::Program { condition: 0 });
+    assert_eq!(guest.gpr(5), 4);
+}
+
 #[test]
 fn the_page_fault_handshake_is_kept_per_cpu() {
     let mut guest = guest();
     let block = |subcode: u16, token: u64| {
-        let mut block = [0x0258_u16, subcode, 5, 2].map(u16::to_be_bytes).concat();
-        block.extend(token.to_be_bytes());
-        block.extend([0; 24]);
-        block
+        let zarch = if subcode == 0 { ZARCH } else { 0 };
+        page_reference(subcode, [token, 0, 0, zarch])
     };
     let mut answers = Vec::new();
     for (subcode, token) in [(1, 0), (0, 0x5000), (0, 0x6000), (1, 0), (1, 0)] {
@@ -148,7 +192,10 @@ fn a_service_signal_ends_a_wait_that_is_open_for_it() {
     assert_eq!(guest.exit_of(&[op::WAIT]), WAITING);
     assert_eq!(guest.vcpus[0].state().psw.address, TAKEN + EXTERNAL_NEW);
     assert_eq!(u16::from_be_bytes(guest.read(0x86)), 0x2401);
-    assert_eq!(u32::from_be_bytes(guest.read(0x80)), 0x8001);
+    assert_eq!(u32::from_be_bytes(guest.read(0x80)), 1, "the event");
+    guest.vcpus[0].state_mut().crs[0] = 0x200;
+    assert_eq!(guest.exit_of(&[op::WAIT]), WAITING);
+    assert_eq!(u32::from_be_bytes(guest.read(0x80)), 0x8000, "the SCCB, by itself");
 }
 
 #[test]
@@ -246,6 +293,33 @@ fn resets_clear_what_the_kernel_says() {
 
     vcpu.reset(CpuReset::Clear).expect("a reset");
     assert_eq!((vcpu.state().gprs, vcpu.state().acrs), ([0; 16], [0; 16]));
+}
+
+// kvm-s390.c: kvm_arch_vcpu_create
+#[test]
+fn a_new_vcpu_has_only_zeros_in_its_registers() {
+    let (_vm, vcpus) = SimProtoVm::create(&host()).expect("a VM").build(2).expect("vCPUs");
+    for vcpu in vcpus {
+        assert_eq!(vcpu.state(), &CpuState::default(), "CR0 and CR14 are those of no reset");
+    }
+}
+
+// intercept.c: handle_prog, handle_operexc
+#[test]
+fn endless_program_interruptions_leave_and_what_loops_tells_which() {
+    let mut guest = guest();
+    let (odd, itself) = (START + 1, START);
+    // MR with an odd register: specification. Zeros: operation.
+    let cases: [(&[u8], u64, Exit); 2] = [
+        (&[0x1c, 0x12], odd, Exit::Sieic { icptcode: 0x08, ipa: 0, ipb: 0 }),
+        (&[0, 0, 0, 0], itself, Exit::Sieic { icptcode: 0x2c, ipa: 0, ipb: 0 }),
+    ];
+    for (program, new, expected) in cases {
+        guest.write(0x1d0, &Psw::MASK_64BIT.to_be_bytes());
+        guest.write(0x1d8, &new.to_be_bytes());
+        assert_eq!(guest.exit_of(&[program]), expected);
+        assert_eq!(guest.vcpus[0].state().psw.address, START + 2, "the PSW is that of the exception");
+    }
 }
 
 #[test]

@@ -1,22 +1,14 @@
-//! Several vCPUs: SIGNAL PROCESSOR as the kernel does it, and threads that run at the same time.
+//! Several vCPUs: SIGNAL PROCESSOR as the kernel and user space share it, and threads that run at the same time.
 
 use crate::support::{
-    Builder, EXTERNAL, EXTERNAL_NEW, Ended, Guest, IO, START, TAKEN, WAITING, host, instruction, op,
+    Builder, EXTERNAL, EXTERNAL_NEW, Ended, Guest, IO, RESTART_NEW, START, TAKEN, WAITING, host, instruction,
+    op,
 };
-use adjunct_hypervisor::{Exit, Psw, RunState, Vcpu};
+use adjunct_hypervisor::{Local, Psw, RunState, Vcpu};
 
 const SENSE: u8 = 0x01;
 const EXTERNAL_CALL: u8 = 0x02;
 const EMERGENCY_SIGNAL: u8 = 0x03;
-const START_CPU: u8 = 0x04;
-const STOP: u8 = 0x05;
-const RESTART: u8 = 0x06;
-const STOP_AND_STORE_STATUS: u8 = 0x09;
-const INITIAL_CPU_RESET: u8 = 0x0b;
-const CPU_RESET: u8 = 0x0c;
-const SET_PREFIX: u8 = 0x0d;
-const STORE_STATUS_AT_ADDRESS: u8 = 0x0e;
-const SET_ARCHITECTURE: u8 = 0x12;
 const COND_EMERGENCY_SIGNAL: u8 = 0x13;
 const SENSE_RUNNING: u8 = 0x15;
 
@@ -54,7 +46,6 @@ fn sense_tells_what_a_cpu_does() {
     assert_eq!(sigp(&mut guest, SENSE, 1, 0), (0, 0));
     assert_eq!(sigp(&mut guest, SENSE, 2, 0), (3, 0), "not there");
     assert_eq!(sigp(&mut guest, SENSE, 0, 0), (0, 0), "the sender itself");
-    assert_eq!(sigp(&mut guest, SET_ARCHITECTURE, 1, 1), (1, 0x100));
 }
 
 #[test]
@@ -77,75 +68,82 @@ fn an_emergency_signal_interrupts() {
 }
 
 #[test]
-fn a_conditional_emergency_signal_is_for_a_cpu_that_may_hold_a_lock() {
+fn a_conditional_emergency_signal_is_always_sent_since_its_sender_is_never_stopped() {
     let mut guest = guest();
-    let cases = [
-        // PSW mask, primary ASN, answer to ASN 5.
-        (IO | EXTERNAL, 7, (1, 0x200)),
-        (IO | EXTERNAL, 5, (0, 0)),
-        (EXTERNAL, 7, (0, 0)),
-    ];
-    for (mask, asn, expected) in cases {
-        let state = guest.vcpus[1].state_mut();
-        (state.psw.mask, state.crs[4], state.crs[3]) = (mask, asn, 9);
-        guest.vcpus[1].set_run_state(RunState::Stopped).expect("a stop");
-        assert_eq!(sigp(&mut guest, COND_EMERGENCY_SIGNAL, 1, 5), expected);
-    }
-    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
-    assert_eq!(sigp(&mut guest, COND_EMERGENCY_SIGNAL, 1, 5), (0, 0), "it is not stopped");
-}
-
-#[test]
-fn start_restart_and_resets_are_for_user_space() {
-    let mut guest = guest();
-    guest.set(&[(4, 1)]);
-    for order in [START_CPU, RESTART, INITIAL_CPU_RESET, CPU_RESET, 0x55] {
-        let bytes = op::sigp(2, 4, order);
-        assert_eq!(guest.for_user_space(&bytes), instruction(&bytes), "{order:x}");
-    }
-}
-
-#[test]
-fn a_stop_leaves_on_the_target_until_user_space_stops_it() {
-    let mut guest = guest();
-    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
-    assert_eq!(sigp(&mut guest, STOP, 1, 0), (0, 0));
-    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (2, 0), "busy with it");
-    let stop = Exit::Sieic { icptcode: 0x28, ipa: 0, ipb: 0 };
-    assert_eq!(guest.vcpus[1].run(), Ok(stop));
-    assert_eq!(guest.vcpus[1].run(), Ok(stop), "it is not stopped yet");
+    let state = guest.vcpus[1].state_mut();
+    (state.psw.mask, state.crs[4], state.crs[3]) = (IO | EXTERNAL, 7, 9);
     guest.vcpus[1].set_run_state(RunState::Stopped).expect("a stop");
-    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (1, 0x40));
-    assert_eq!(sigp(&mut guest, STOP, 1, 0), (0, 0), "it is stopped");
-    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (1, 0x40), "and was not told again");
+    assert_eq!(sigp(&mut guest, COND_EMERGENCY_SIGNAL, 1, 5), (0, 0));
+    assert_eq!(receive(&mut guest, 0x4000), (0x1201, 0));
+}
+
+// sigp.c: handle_sigp_order_in_user_space
+#[test]
+fn every_other_order_leaves_for_user_space_whatever_its_target() {
+    let mut guest = guest();
+    let kernels = [SENSE, EXTERNAL_CALL, EMERGENCY_SIGNAL, COND_EMERGENCY_SIGNAL, SENSE_RUNNING];
+    for order in (0..=0xff).filter(|order| !kernels.contains(order)) {
+        // The sender itself, another, one that is not there.
+        for target in [0, 1, 2] {
+            guest.set(&[(2, 0x5a5a), (3, 0x4000), (4, target)]);
+            let bytes = op::sigp(2, 4, order);
+            let before = guest.vcpus[1].state().clone();
+            assert_eq!(guest.for_user_space(&bytes), instruction(&bytes), "{order:x} for {target}");
+            let psw = guest.vcpus[0].state().psw;
+            assert_eq!(psw, Psw { mask: Psw::MASK_64BIT, address: START + 4 }, "{order:x} for {target}");
+            assert_eq!((guest.gpr(2), guest.gpr(3)), (0x5a5a, 0x4000), "{order:x} for {target}");
+            assert_eq!(guest.vcpus[1].state(), &before, "{order:x} for {target}");
+        }
+    }
+    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (1, 0x40), "still stopped");
 }
 
 #[test]
-fn the_status_of_a_stopped_cpu_can_be_stored_and_its_prefix_set() {
+fn no_order_is_for_the_problem_state() {
+    let mut guest = guest();
+    for order in [SENSE, 0x05, 0xff] {
+        assert_eq!(
+            guest.ended_in_problem_state(&op::sigp(2, 4, order)),
+            Ended::Interruption { code: 2 },
+            "{order:x}"
+        );
+    }
+}
+
+#[test]
+fn a_cpu_is_busy_until_it_has_taken_its_restart() {
+    let mut guest = guest();
+    guest.vcpus[1].inject(Local::Restart).expect("always");
+    for order in [SENSE, EXTERNAL_CALL, EMERGENCY_SIGNAL, SENSE_RUNNING] {
+        assert_eq!(sigp(&mut guest, order, 1, 0), (2, 0), "{order:x}");
+    }
+    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
+    assert_eq!(guest.vcpus[1].run(), Ok(WAITING));
+    assert_eq!(guest.vcpus[1].state().psw.address, TAKEN + RESTART_NEW);
+    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (0, 0));
+}
+
+// kvm-s390.c: kvm_s390_store_status_unloaded
+#[test]
+fn the_status_of_a_cpu_is_stored_at_an_address_or_in_the_absolute_lowcore() {
     let mut guest = guest();
     let state = guest.vcpus[1].state_mut();
     (state.gprs[3], state.crs[5], state.acrs[2], state.prefix) = (0x1234, 0x5678, 0x9a, 0x2000);
-    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
-    assert_eq!(sigp(&mut guest, STORE_STATUS_AT_ADDRESS, 1, 0x8000), (1, 0x200), "it is not stopped");
-    assert_eq!(sigp(&mut guest, SET_PREFIX, 1, 0x4000), (1, 0x200), "it is not stopped");
-    guest.vcpus[1].set_run_state(RunState::Stopped).expect("a stop");
-    assert_eq!(sigp(&mut guest, STORE_STATUS_AT_ADDRESS, 1, 0x8000), (0, 0));
-    assert_eq!(u64::from_be_bytes(guest.read(0x8080 + 3 * 8)), 0x1234, "general registers");
-    assert_eq!(u64::from_be_bytes(guest.read(0x8108)), START, "PSW");
-    assert_eq!(u32::from_be_bytes(guest.read(0x8118)), 0x2000, "prefix");
-    assert_eq!(u32::from_be_bytes(guest.read(0x8140 + 2 * 4)), 0x9a, "access registers");
-    assert_eq!(u64::from_be_bytes(guest.read(0x8180 + 5 * 8)), 0x5678, "control registers");
-    assert_eq!(sigp(&mut guest, STORE_STATUS_AT_ADDRESS, 1, 1 << 20), (1, 0x100), "outside memory");
-    assert_eq!(sigp(&mut guest, STOP_AND_STORE_STATUS, 1, 0), (0, 0));
-    assert_eq!(u64::from_be_bytes(guest.read(0x1280 + 3 * 8)), 0x1234, "at its place in the lowcore");
-
-    assert_eq!(sigp(&mut guest, SET_PREFIX, 1, 1 << 20), (1, 0x100), "outside memory");
-    assert_eq!(sigp(&mut guest, SET_PREFIX, 1, 0x4000), (0, 0));
-    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
-    guest.load(&[op::END]);
-    guest.write(0x4200, &guest.read::<16>(0x200));
-    assert_eq!(guest.vcpus[1].run(), Ok(WAITING));
-    assert_eq!(guest.vcpus[1].state().prefix, 0x4000);
+    guest.write(163, &[0]);
+    guest.vcpus[1].store_status(Some(0x8000)).expect("there is storage");
+    assert_eq!(guest.read::<1>(163), [0]);
+    guest.vcpus[1].store_status(None).expect("there is storage");
+    assert_eq!(guest.read::<1>(163), [1], "z/Architecture");
+    assert_eq!(guest.read::<1>(0x2000 + 163), [0], "not in the prefix area");
+    for area in [0x8000, 0x1200] {
+        assert_eq!(u64::from_be_bytes(guest.read(area + 0x80 + 3 * 8)), 0x1234, "general registers");
+        assert_eq!(u64::from_be_bytes(guest.read(area + 0x108)), START, "PSW");
+        assert_eq!(u32::from_be_bytes(guest.read(area + 0x118)), 0x2000, "prefix");
+        assert_eq!(u32::from_be_bytes(guest.read(area + 0x140 + 2 * 4)), 0x9a, "access registers");
+        assert_eq!(u64::from_be_bytes(guest.read(area + 0x180 + 5 * 8)), 0x5678, "control registers");
+    }
+    let error = guest.vcpus[1].store_status(Some(1 << 20)).expect_err("outside memory");
+    assert_eq!(error.errno.errno(), libc::EFAULT);
 }
 
 #[test]

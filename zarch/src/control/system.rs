@@ -1,4 +1,4 @@
-//! What leads out of the program: SUPERVISOR CALL, MONITOR CALL, SIGNAL PROCESSOR, and all that the host does.
+//! What leads out of the program: SUPERVISOR CALL, MONITOR CALL, and all that the host does.
 
 use crate::execution::{Done, Execution, SPECIFICATION, Trap};
 use crate::instruction::Code;
@@ -30,48 +30,6 @@ pub(crate) fn intercept(_: &mut Execution<'_>, _: Code) -> Done {
 
 /// A privileged instruction for which nothing has to be done: there is no TLB or ALB that could be purged.
 pub(crate) fn nothing_to_purge(_: &mut Execution<'_>, _: Code) -> Done {
-    Ok(())
-}
-
-/// SIGNAL PROCESSOR. Answered here: addresses that are no CPU's, the orders that a CPU can give itself without
-/// stopping, and SET ARCHITECTURE, which is refused as every CPU is in z/Architecture mode for good. The rest is the
-/// host's.
-pub(crate) fn signal_processor(x: &mut Execution<'_>, code: Code) -> Done {
-    const EXTERNAL_CALL_PENDING: u64 = 0x80;
-    const INVALID_PARAMETER: u64 = 0x100;
-    let order = Bd::address(x, code) as u8;
-    let target = x.state.gprs[code.n12()] as u16;
-    if order == 0x12 {
-        return status(x, code, INVALID_PARAMETER);
-    }
-    if !x.environment.has_cpu(target) {
-        x.set_cc(3);
-        return Ok(());
-    }
-    if target != x.environment.cpu_address() {
-        return Err(Trap::Intercept);
-    }
-    match order {
-        // SENSE
-        0x01 if x.pending.external_call.is_some() => return status(x, code, EXTERNAL_CALL_PENDING),
-        // SENSE, SENSE RUNNING STATUS: operating, running.
-        0x01 | 0x15 => {}
-        // EXTERNAL CALL
-        0x02 if x.pending.external_call.is_some() => return status(x, code, EXTERNAL_CALL_PENDING),
-        0x02 => x.pending.external_call = Some(target),
-        // EMERGENCY SIGNAL
-        0x03 if x.pending.emergency.contains(&target) => {}
-        0x03 => x.pending.emergency.push(target),
-        _ => return Err(Trap::Intercept),
-    }
-    x.attention = true;
-    x.set_cc(0);
-    Ok(())
-}
-
-fn status(x: &mut Execution<'_>, code: Code, status: u64) -> Done {
-    (status as u32).put(&mut x.state.gprs[code.n8()]);
-    x.set_cc(1);
     Ok(())
 }
 

@@ -50,7 +50,7 @@ fn walk(x: &Execution<'_>, asce: u64, virtual_address: u64) -> Result<u64, NoAdd
         if !(offset..=length).contains(&(index >> 9)) {
             return Err(NoAddress::Region);
         }
-        let at = origin + index * 8;
+        let at = origin.wrapping_add(index * 8);
         let entry = fetch(x, at)?;
         if entry & TABLE_ENTRY_INVALID != 0 {
             return Err(if level == 0 { NoAddress::Segment(at) } else { NoAddress::Region });

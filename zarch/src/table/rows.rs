@@ -190,7 +190,7 @@ pub(super) static ROWS: [Row; COUNT] = [
     row("CLCLE",  0xa900, RSa,  Z,   long_string::compare_long_extended),
     privileged("STNSM", 0xac00, SI,  Z, status::store_then_and),
     privileged("STOSM", 0xad00, SI,  Z, status::store_then_or),
-    privileged("SIGP",  0xae00, RSa, Z, system::signal_processor),
+    privileged("SIGP",  0xae00, RSa, Z, system::intercept),
     row("MC",     0xaf00, SI,   Z,   system::monitor_call),
     privileged("LRA",   0xb100, RXa, Z, tables::load_real_address::<Bxd, false>),
     privileged("STIDP", 0xb202, S,   Z, identity::store_cpu_id),

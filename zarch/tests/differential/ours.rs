@@ -14,7 +14,7 @@ use crate::program::{
 /// Enough for the longest interruptible instruction in the smallest steps.
 const BUDGET: usize = 20_000;
 /// Where the program-new PSW waits.
-const INTERRUPTED: u64 = 0xdead;
+const INTERRUPTED: u64 = 0xdeac;
 
 /// CR0 bit 45, on in Linux: floating-point registers and control register may be used.
 const AFP_REGISTERS: u64 = 1 << 18;
@@ -50,9 +50,6 @@ impl Environment for Bare {
     }
     fn cpu_address(&self) -> u16 {
         0
-    }
-    fn has_cpu(&self, address: u16) -> bool {
-        address == 0
     }
     fn tod(&self) -> u64 {
         0

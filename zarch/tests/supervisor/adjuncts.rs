@@ -271,3 +271,22 @@ fn a_message_longer_than_any_queue_takes_is_refused() {
     assert_eq!(guest.run(1), Stop::Budget);
     assert_eq!((guest.cc(), guest.cpu.state.gprs[1]), (3, 0x0015_0000));
 }
+
+#[test]
+fn a_pair_that_is_used_twice_has_what_is_put_into_it_last() {
+    // PSMID and buffer in the same pair, then each in GR0 and GR1; GR0-2, GR4 and GR5 after it.
+    let cases = [
+        ("b2ae0044", [0x0504, 0, 0, 0x7008, 56]),
+        ("b2ae0004", [0, 0, 0, 0x7008, 56]),
+        ("b2ae0060", [0x050c, 0, 0, 0x7000, 64]),
+    ];
+    for (program, after) in cases {
+        let mut guest = guest(&[NQAP, program].concat(), 0);
+        enqueue(&mut guest, 8);
+        echo(&mut guest).queue[0].0 = 1;
+        guest.cpu.state.gprs = [0x0504, 64, 9, 9, 0x7000, 64, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9];
+        assert_eq!(guest.run(1), Stop::Budget, "{program}");
+        let [gr0, gr1, gr2, _, gr4, gr5, ..] = guest.cpu.state.gprs;
+        assert_eq!([gr0, gr1, gr2, gr4, gr5], after, "{program}");
+    }
+}

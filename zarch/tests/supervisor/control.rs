@@ -262,27 +262,29 @@ fn an_executed_instruction_reaches_the_host_as_modified() {
 }
 
 #[test]
-fn signals_to_no_cpu_are_not_operational_and_to_others_are_the_hosts() {
-    let sigp = |order: &str, target: u64| {
-        let mut guest = Guest::new(&format!("ae1200{order}"));
-        guest.cpu.state.gprs[1] = 0x5555_5555_0000_0000;
-        guest.cpu.state.gprs[2] = target;
-        let stop = guest.run(1);
-        (stop, guest)
-    };
-    let (stop, guest) = sigp("01", 9);
-    assert_eq!((stop, guest.cc()), (Stop::Budget, 3));
-    assert_eq!(sigp("03", 4).0, Stop::Instruction { ipa: 0xae12, ipb: 0x0003_0000 });
-    assert_eq!(sigp("05", 3).0, Stop::Instruction { ipa: 0xae12, ipb: 0x0005_0000 });
-    let (stop, guest) = sigp("01", 3);
-    assert_eq!((stop, guest.cc()), (Stop::Budget, 0));
-    let (stop, guest) = sigp("12", 9);
-    assert_eq!((stop, guest.cc(), guest.cpu.state.gprs[1]), (Stop::Budget, 1, 0x5555_5555_0000_0100));
-    let (_, mut guest) = sigp("03", 3);
-    guest.cpu.state.psw.mask |= adjunct_zarch::psw::EXTERNAL;
-    guest.cpu.state.crs[0] |= 0x4000;
-    assert_eq!(guest.caught().0, 0x130);
-    assert_eq!((guest.half(0x86), guest.half(0x84)), (0x1201, 3));
+fn every_signal_is_the_hosts_whatever_its_order_and_whoever_it_is_for() {
+    for order in 0..=0xff {
+        for target in [3, 4, 9] {
+            let mut guest = Guest::new(&format!("ae1200{order:02x}"));
+            guest.cpu.state.gprs[2] = target;
+            assert_eq!(
+                guest.run(1),
+                Stop::Instruction { ipa: 0xae12, ipb: order << 16 },
+                "{order:x} {target}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_table_that_wraps_at_the_end_of_storage_is_followed() {
+    // LRAG %r1,0(%r3), with a segment table whose entry 0x7ff is at 0x2ff8.
+    let mut guest = Guest::new("e31030000003");
+    guest.cpu.state.crs[1] = 0xffff_ffff_ffff_f003;
+    guest.cpu.state.gprs[3] = 0x7ff0_0000;
+    guest.storage.store(0x2ff8, Width::Double, 0x20).expect("inside");
+    assert_eq!(guest.run(1), Stop::Budget);
+    assert_eq!((guest.cc(), guest.cpu.state.gprs[1]), (1, 0x2ff8));
 }
 
 #[test]

@@ -98,9 +98,6 @@ impl Environment for Around {
     fn cpu_address(&self) -> u16 {
         3
     }
-    fn has_cpu(&self, address: u16) -> bool {
-        address == 3 || address == 4
-    }
     fn tod(&self) -> u64 {
         let now = self.tod.get();
         self.tod.set(now + 1);

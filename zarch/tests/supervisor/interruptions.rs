@@ -122,14 +122,51 @@ fn an_invalid_program_new_psw_is_a_program_loop() {
     let mut guest = Guest::new("1d36");
     guest.new_psw(0x150, Psw::new(1, 0));
     assert_eq!(guest.run(10), Stop::ProgramLoop);
+    assert_eq!((guest.half(0x8e), guest.cpu.state.psw.address), (0, START + 2), "nothing was stored");
 }
 
 #[test]
-fn an_operation_exception_at_the_program_new_psw_is_a_program_loop() {
-    let mut guest = Guest::new("0000");
-    guest.new_psw(0x150, Psw::new(ADDRESSING_64, 0x2000));
+fn an_odd_program_new_psw_is_a_program_loop_once_an_instruction_is_fetched_there() {
+    for (program, stored) in [("1d36", 0), ("0000", 1)] {
+        let mut guest = Guest::new(program);
+        guest.new_psw(0x150, Psw::new(ADDRESSING_64, 0x4001));
+        assert_eq!(guest.run(10), Stop::ProgramLoop, "{program}");
+        assert_eq!(guest.half(0x8e), stored, "{program}");
+    }
+}
+
+#[test]
+fn a_new_psw_that_is_invalid_after_another_exception_is_a_program_loop() {
+    let mut guest = Guest::new("0a2a");
+    guest.new_psw(0x140, Psw::new(1, 0));
+    guest.new_psw(0x150, Psw::new(1, 0x10));
     assert_eq!(guest.run(10), Stop::ProgramLoop);
-    assert_eq!(guest.half(0x8e), 1);
+    assert_eq!((guest.half(0x8a), guest.cpu.state.psw), (42, Psw::new(1, 0)));
+}
+
+#[test]
+fn an_operation_exception_at_the_program_new_psw_is_an_operation_loop() {
+    let mut guest = Guest::new("0000");
+    guest.new_psw(0x150, Psw::new(ADDRESSING_64, START));
+    assert_eq!(guest.run(10), Stop::OperationLoop { ipa: 0, ipb: 0 });
+    assert_eq!((guest.half(0x8e), guest.cpu.state.psw.address), (0, START + 2), "nothing was stored");
+}
+
+#[test]
+fn an_operation_exception_elsewhere_or_in_problem_state_is_no_loop() {
+    for (old, new) in [
+        (Psw::new(ADDRESSING_64, START), Psw::new(ADDRESSING_64, START + 0x100)),
+        (Psw::new(ADDRESSING_64, START), Psw::new(ADDRESSING_64 | WAIT, START)),
+        (Psw::new(ADDRESSING_64 | PROBLEM, START), Psw::new(ADDRESSING_64 | WAIT, START)),
+        (Psw::new(ADDRESSING_64 | PROBLEM, START), Psw::new(ADDRESSING_64, START)),
+    ] {
+        let mut guest = Guest::new("0000");
+        guest.put(START + 0x100, "a7f40000");
+        guest.cpu.state.psw = old;
+        guest.new_psw(0x150, new);
+        assert_ne!(guest.run(1), Stop::OperationLoop { ipa: 0, ipb: 0 }, "{old:x?} {new:x?}");
+        assert_eq!(guest.half(0x8e), 1, "{old:x?} {new:x?}");
+    }
 }
 
 #[test]
@@ -218,6 +255,7 @@ fn a_timer_whose_new_psw_is_enabled_is_an_external_loop() {
     guest.cpu.state.clock_comparator = 0;
     guest.new_psw(0x130, Psw::new(EXTERNAL | ADDRESSING_64, START));
     assert_eq!(guest.run(10), Stop::ExternalLoop);
+    assert_eq!(guest.half(0x86), 0, "nothing was stored");
 }
 
 #[test]
@@ -234,6 +272,40 @@ fn signals_between_cpus_tell_their_source_and_have_their_subclass_masks() {
     guest.cpu.state.crs[0] = 0x2000;
     assert_eq!(guest.caught().0, 0x130);
     assert_eq!((guest.half(0x86), guest.half(0x84)), (0x1202, 5));
+}
+
+#[test]
+fn interruptions_that_let_each_other_in_for_ever_use_the_budget_up() {
+    let mut guest = waiting();
+    guest.cpu.state.clock_comparator = 0;
+    guest.new_psw(0x130, Psw::new(BASIC_ADDRESSING, 0x8000_0000));
+    guest.new_psw(0x150, Psw::new(EXTERNAL | ADDRESSING_64, START));
+    let before = guest.around.tod.get();
+    assert_eq!(guest.run(1000), Stop::Budget);
+    assert_eq!((guest.half(0x86), guest.half(0x8e)), (0x1004, 6));
+    assert!((1000..2000).contains(&(guest.around.tod.get() - before)), "a look at the clock for each");
+}
+
+#[test]
+fn an_interruption_counts_as_an_instruction() {
+    let mut guest = Guest::new("");
+    guest.put(0x2000, "0700 0700");
+    guest.new_psw(0x120, Psw::new(ADDRESSING_64, 0x2000));
+    guest.cpu.inject_restart();
+    assert_eq!(guest.run(2), Stop::Budget);
+    assert_eq!(guest.cpu.state.psw.address, 0x2002);
+}
+
+#[test]
+fn an_external_call_is_pending_until_it_is_taken_or_reset() {
+    let mut guest = waiting();
+    assert!(!guest.cpu.external_call_pending());
+    assert!(guest.cpu.inject_external_call(5) && guest.cpu.external_call_pending());
+    guest.caught();
+    assert!(!guest.cpu.external_call_pending());
+    assert!(guest.cpu.inject_external_call(5));
+    guest.cpu.normal_reset();
+    assert!(!guest.cpu.external_call_pending());
 }
 
 #[test]

@@ -1,0 +1,152 @@
+//! SIGNAL PROCESSOR: the orders that a host leaves to user space.
+//!
+//! The caller has the target vCPU in hand, out of the guest, so every order is carried out at once and
+//! there is no "busy". This module refuses to know threads and which CPUs there are.
+//!
+//! Orders and answers are QEMU's (`target/s390x/sigp.c`, `arch/s390/include/asm/sigp.h`).
+
+use crate::intercept::Sigp;
+use adjunct_hypervisor::{CpuReset, GuestMemory, Local, Psw, Result, RunState, Vcpu};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend as _};
+
+/// What the CPU that gave the order is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Condition code 0.
+    Accepted,
+    /// Condition code 1, and these bits in the status register.
+    Status(u32),
+    /// Condition code 3: there is no such CPU.
+    NotOperational,
+}
+
+impl Answer {
+    /// The target is not in the state that the order needs.
+    pub const INCORRECT_STATE: Self = Self::Status(0x200);
+    /// The parameter is of no use.
+    pub const INVALID_PARAMETER: Self = Self::Status(0x100);
+    /// There is no such order.
+    pub const INVALID_ORDER: Self = Self::Status(0x002);
+
+    /// Tells the CPU that gave `order`: condition code, and with it the status in bits 32-63 of its
+    /// register.
+    pub fn tell(self, order: &Sigp, sender: &mut dyn Vcpu) {
+        let state = sender.state_mut();
+        state.psw.set_condition_code(match self {
+            Self::Accepted => 0,
+            Self::Status(_) => 1,
+            Self::NotOperational => 3,
+        });
+        if let Self::Status(status) = self {
+            let register = &mut state.gprs[usize::from(order.status_register & 0xf)];
+            *register = *register & !0xffff_ffff | u64::from(status);
+        }
+    }
+}
+
+mod code {
+    pub(super) const START: u8 = 0x04;
+    pub(super) const STOP: u8 = 0x05;
+    pub(super) const RESTART: u8 = 0x06;
+    pub(super) const STOP_AND_STORE_STATUS: u8 = 0x09;
+    pub(super) const INITIAL_CPU_RESET: u8 = 0x0b;
+    pub(super) const CPU_RESET: u8 = 0x0c;
+    pub(super) const SET_PREFIX: u8 = 0x0d;
+    pub(super) const STORE_STATUS_AT_ADDRESS: u8 = 0x0e;
+    pub(super) const SET_ARCHITECTURE: u8 = 0x12;
+}
+
+/// Carries out `order` on `target`, which is in the state `state`. Answers the state it is in
+/// afterwards.
+///
+/// # Errors
+/// What the host refuses; a store status that finds no storage is an answer, not an error.
+pub fn carry_out(
+    order: &Sigp,
+    target: &mut dyn Vcpu,
+    state: RunState,
+    memory: &GuestMemory,
+) -> Result<(Answer, RunState)> {
+    let stopped = state == RunState::Stopped;
+    match order.order {
+        code::START => {
+            target.set_run_state(RunState::Operating)?;
+            Ok((Answer::Accepted, RunState::Operating))
+        }
+        code::STOP | code::STOP_AND_STORE_STATUS => {
+            target.set_run_state(RunState::Stopped)?;
+            if order.order == code::STOP_AND_STORE_STATUS {
+                target.store_status(None)?;
+            }
+            Ok((Answer::Accepted, RunState::Stopped))
+        }
+        code::RESTART => {
+            if stopped {
+                // Comes before any other pending interruption, so it can't wait for the host's order of them.
+                restart(target, memory);
+                target.set_run_state(RunState::Operating)?;
+            } else {
+                target.inject(Local::Restart)?;
+            }
+            Ok((Answer::Accepted, RunState::Operating))
+        }
+        code::INITIAL_CPU_RESET | code::CPU_RESET => {
+            let initial = order.order == code::INITIAL_CPU_RESET;
+            target.reset(if initial { CpuReset::Initial } else { CpuReset::Normal })?;
+            target.set_run_state(RunState::Stopped)?;
+            Ok((Answer::Accepted, RunState::Stopped))
+        }
+        code::SET_PREFIX => Ok((set_prefix(order, target, stopped, memory), state)),
+        code::STORE_STATUS_AT_ADDRESS if !stopped => Ok((Answer::INCORRECT_STATE, state)),
+        code::STORE_STATUS_AT_ADDRESS => {
+            let address = order.parameter & 0x7fff_fe00;
+            if !memory.check_range(GuestAddress(address), STATUS_AREA) {
+                return Ok((Answer::INVALID_PARAMETER, state));
+            }
+            target.store_status(Some(address))?;
+            Ok((Answer::Accepted, state))
+        }
+        // z/Architecture is all there is.
+        code::SET_ARCHITECTURE => Ok((Answer::INVALID_PARAMETER, state)),
+        _ => Ok((Answer::INVALID_ORDER, state)),
+    }
+}
+
+/// Length of a status save area in bytes.
+const STATUS_AREA: usize = 512;
+/// Length of the prefix area in bytes.
+const PREFIX_AREA: usize = 8192;
+
+fn set_prefix(order: &Sigp, target: &mut dyn Vcpu, stopped: bool, memory: &GuestMemory) -> Answer {
+    let prefix = order.parameter & 0x7fff_e000;
+    if !memory.check_range(GuestAddress(prefix), PREFIX_AREA) {
+        return Answer::INVALID_PARAMETER;
+    }
+    if !stopped {
+        return Answer::INCORRECT_STATE;
+    }
+    // The mask leaves 31 bits.
+    target.state_mut().prefix = u32::try_from(prefix).unwrap_or_default();
+    Answer::Accepted
+}
+
+/// The restart interruption: swaps PSWs in the target's prefix area (restart old PSW at 0x120, new
+/// at 0x1a0). A prefix area outside memory can't be: nobody may set one.
+fn restart(target: &mut dyn Vcpu, memory: &GuestMemory) {
+    let prefix = u64::from(target.state().prefix);
+    let psw = target.state().psw;
+    let word = |at: u64| {
+        let mut bytes = [0; 8];
+        let read = memory.read_slice(&mut bytes, GuestAddress(prefix + at));
+        read.map_or(0, |()| u64::from_be_bytes(bytes))
+    };
+    let new = Psw { mask: word(0x1a0), address: word(0x1a8) };
+    for (at, value) in [(0x120, psw.mask), (0x128, psw.address)] {
+        // Checked by what was read before.
+        let _ = memory.write_slice(&value.to_be_bytes(), GuestAddress(prefix + at));
+    }
+    target.state_mut().psw = new;
+}
+
+#[cfg(test)]
+mod tests;

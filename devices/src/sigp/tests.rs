@@ -1,0 +1,139 @@
+use super::*;
+use adjunct_hypervisor::{CpuState, Exit, Kick, MemorySize, allocate};
+use std::sync::Arc;
+
+/// A vCPU that notes what was asked of it.
+#[derive(Debug, Default)]
+struct Noting {
+    state: CpuState,
+    asked: Vec<String>,
+}
+
+impl Vcpu for Noting {
+    fn id(&self) -> u16 {
+        1
+    }
+    fn state(&self) -> &CpuState {
+        &self.state
+    }
+    fn state_mut(&mut self) -> &mut CpuState {
+        &mut self.state
+    }
+    fn run(&mut self) -> Result<Exit> {
+        Ok(Exit::Interrupted)
+    }
+    fn reset(&mut self, kind: CpuReset) -> Result<()> {
+        self.asked.push(format!("{kind:?} reset"));
+        Ok(())
+    }
+    fn set_run_state(&mut self, state: RunState) -> Result<()> {
+        self.asked.push(format!("{state:?}"));
+        Ok(())
+    }
+    fn store_status(&mut self, at: Option<u64>) -> Result<()> {
+        self.asked.push(format!("status {at:x?}"));
+        Ok(())
+    }
+    fn inject(&mut self, interruption: Local) -> Result<()> {
+        self.asked.push(format!("{interruption:?}"));
+        Ok(())
+    }
+    fn kicker(&self) -> Arc<dyn Kick> {
+        #[derive(Debug)]
+        struct Nobody;
+        impl Kick for Nobody {
+            fn kick(&self) {}
+        }
+        Arc::new(Nobody)
+    }
+}
+
+fn sigp(order: u8, parameter: u64) -> Sigp {
+    Sigp { order, cpu_address: 1, parameter, status_register: 4 }
+}
+
+fn memory() -> GuestMemory {
+    allocate(MemorySize::MEBIBYTE).expect("1 MiB can be had")
+}
+
+/// Answer, state afterwards, and what was asked of the target.
+fn ordered(order: u8, parameter: u64, state: RunState) -> (Answer, RunState, String) {
+    let mut target = Noting::default();
+    let (answer, after) =
+        carry_out(&sigp(order, parameter), &mut target, state, &memory()).expect("it takes all");
+    (answer, after, target.asked.join(", "))
+}
+
+#[test]
+fn each_order_does_to_a_stopped_and_to_an_operating_cpu_what_qemu_does() {
+    use Answer::*;
+    use RunState::{Operating, Stopped};
+    let state = Answer::INCORRECT_STATE;
+    #[rustfmt::skip]
+    let table = [
+        (0x04, Stopped,   Accepted, Operating, "Operating"),
+        (0x04, Operating, Accepted, Operating, "Operating"),
+        (0x05, Operating, Accepted, Stopped,   "Stopped"),
+        (0x05, Stopped,   Accepted, Stopped,   "Stopped"),
+        (0x06, Stopped,   Accepted, Operating, "Operating"),
+        (0x06, Operating, Accepted, Operating, "Restart"),
+        (0x09, Operating, Accepted, Stopped,   "Stopped, status None"),
+        (0x09, Stopped,   Accepted, Stopped,   "Stopped, status None"),
+        (0x0b, Operating, Accepted, Stopped,   "Initial reset, Stopped"),
+        (0x0c, Operating, Accepted, Stopped,   "Normal reset, Stopped"),
+        (0x0d, Operating, state,    Operating, ""),
+        (0x0d, Stopped,   Accepted, Stopped,   ""),
+        (0x0e, Operating, state,    Operating, ""),
+        (0x0e, Stopped,   Accepted, Stopped,   "status Some(2000)"),
+        (0x12, Stopped,   Answer::INVALID_PARAMETER, Stopped, ""),
+        (0x07, Stopped,   Answer::INVALID_ORDER,     Stopped, ""),
+        (0xff, Operating, Answer::INVALID_ORDER,     Operating, ""),
+    ];
+    for (order, before, answer, after, asked) in table {
+        assert_eq!(
+            ordered(order, 0x2000, before),
+            (answer, after, asked.to_owned()),
+            "{order:#x} {before:?}"
+        );
+    }
+}
+
+#[test]
+fn a_prefix_and_a_save_area_must_be_in_memory() {
+    for (order, parameter) in [(0x0d, 0x10_0000), (0x0e, 0x10_0000), (0x0d, 0x7fff_e000)] {
+        let (answer, ..) = ordered(order, parameter, RunState::Stopped);
+        assert_eq!(answer, Answer::INVALID_PARAMETER, "{order:#x} {parameter:#x}");
+    }
+    let mut target = Noting::default();
+    carry_out(&sigp(0x0d, 0x8000_3fff), &mut target, RunState::Stopped, &memory()).expect("it takes all");
+    assert_eq!(target.state.prefix, 0x2000, "on an 8 KiB boundary, below 2 GiB");
+}
+
+#[test]
+fn restarting_a_stopped_cpu_swaps_psws_in_its_prefix_area() {
+    let memory = memory();
+    memory.write_slice(&0x0000_0001_8000_0000_u64.to_be_bytes(), GuestAddress(0x41a0)).expect("inside");
+    memory.write_slice(&0x1234_u64.to_be_bytes(), GuestAddress(0x41a8)).expect("inside");
+    let mut target = Noting::default();
+    target.state.prefix = 0x4000;
+    target.state.psw = Psw { mask: 0x0002_0001_8000_0000, address: 0x5678 };
+    carry_out(&sigp(0x06, 0), &mut target, RunState::Stopped, &memory).expect("it takes all");
+    assert_eq!(target.state.psw, Psw { mask: Psw::MASK_64BIT, address: 0x1234 });
+    let mut old = [0; 16];
+    memory.read_slice(&mut old, GuestAddress(0x4120)).expect("inside");
+    assert_eq!(u128::from_be_bytes(old), 0x0002_0001_8000_0000_0000_0000_0000_5678);
+}
+
+#[test]
+fn the_sender_is_told_by_condition_code_and_in_the_low_word_of_its_register() {
+    for (answer, cc, register) in [
+        (Answer::Accepted, 0, 0x1111_1111_2222_2222),
+        (Answer::INCORRECT_STATE, 1, 0x1111_1111_0000_0200),
+        (Answer::NotOperational, 3, 0x1111_1111_2222_2222),
+    ] {
+        let mut sender = Noting::default();
+        sender.state.gprs[4] = 0x1111_1111_2222_2222;
+        answer.tell(&sigp(0x0d, 0), &mut sender);
+        assert_eq!((sender.state.psw.condition_code(), sender.state.gprs[4]), (cc, register), "{answer:?}");
+    }
+}

@@ -1,0 +1,223 @@
+//! What happens to a guest while it runs: resets, other CPUs, signals, and what the host does to its queues.
+
+use crate::command::{MDEV, Ran, adjunct, command};
+use adjunct::{
+    config::{Config, ConsoleTarget, Image},
+    console::Kept,
+    event::Events,
+    exit_status::ExitStatus,
+    host::{Host, builtin},
+    outcome::Outcome,
+    plan::plan,
+    run::{self, Watch},
+};
+use adjunct_ap::Sysfs;
+use adjunct_hypervisor::MemorySize;
+use adjunct_simulator::SimHost;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread,
+};
+use tempfile::TempDir;
+
+/// A raw image: IPL PSW (31-bit addressing) leading to `code` at 0x200, which may use `LPSWE 0x400` to end well
+/// and `LPSWE 0x410` to end at 0xbad. 0x800 is zero and lies outside, so that a reload leaves it alone.
+fn image(code: &[u32], elsewhere: &[(usize, &[u8])]) -> (TempDir, PathBuf) {
+    let mut image = vec![0; 0x420];
+    image[..8].copy_from_slice(&0x0008_0000_8000_0200_u64.to_be_bytes());
+    let mut at = 0x200;
+    for word in code {
+        // Instructions of two bytes stand in the upper half, with nothing in the lower.
+        let bytes = word.to_be_bytes();
+        let length = if bytes[0] >> 6 == 0 { 2 } else { 4 };
+        image[at..at + length].copy_from_slice(&bytes[..length]);
+        at += length;
+    }
+    for (n, address) in [(0x400, 0_u64), (0x410, 0xbad)] {
+        image[n..n + 8].copy_from_slice(&0x0002_0001_8000_0000_u64.to_be_bytes());
+        image[n + 8..n + 16].copy_from_slice(&address.to_be_bytes());
+    }
+    for (at, bytes) in elsewhere {
+        image[*at..*at + bytes.len()].copy_from_slice(bytes);
+    }
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("image");
+    fs::write(&file, image).expect("writable");
+    (dir, file)
+}
+
+const END_WELL: u32 = 0xb2b2_0400;
+const END_BADLY: u32 = 0xb2b2_0410;
+
+/// Asks for a reset by DIAGNOSE 0x308 the first time, and the second time does `then`.
+fn resets_once(subcode: u32, then: u32) -> (TempDir, PathBuf) {
+    let code = [
+        0x5810_0800,           // l    %r1,0x800
+        0x1211_0000,           // ltr  %r1,%r1
+        0xa774_000a,           // jnz  then
+        0xa718_0001,           // lhi  %r1,1
+        0x5010_0800,           // st   %r1,0x800
+        0xa728_0000 | subcode, // lhi  %r2,subcode
+        0x8302_0308,           // diag %r0,%r2,0x308
+        then,
+    ];
+    image(&code, &[])
+}
+
+fn run_image(file: &std::path::Path, words: &[&str]) -> Ran {
+    let kernel = file.display().to_string();
+    adjunct(
+        &[
+            &["run", "--host", "sim", "--kernel", &kernel, "--console", "off", "--event-monitor", "fd=1"],
+            words,
+        ]
+        .concat(),
+    )
+}
+
+#[test]
+fn a_guest_can_reset_itself_in_each_way_and_goes_on() {
+    for (subcode, kind) in [(0, "modified-clear"), (1, "load-normal"), (3, "re-ipl"), (4, "re-ipl")] {
+        let (_dir, file) = resets_once(subcode, END_WELL);
+        let ran = run_image(&file, &[]);
+        assert_eq!(ran.status, 0, "{kind}: {ran:?}");
+        let resets: Vec<_> = ran.stdout.lines().filter(|line| line.contains("guest-reset")).collect();
+        assert_eq!(resets, [format!("{{\"event\":\"guest-reset\",\"kind\":\"{kind}\"}}")]);
+    }
+}
+
+/// CPU 0 restarts CPU 1 and waits until it has been there; then gives it `order` and wants it accepted.
+fn starts_another_cpu(order: u32) -> (TempDir, PathBuf) {
+    let code = [
+        0xa748_0001,         // 200 lhi  %r4,1
+        0xae24_0006,         // 204 sigp %r2,%r4,6     restart
+        0xa774_000f,         // 208 jnz  226
+        0x5810_0800,         // 20c l    %r1,0x800
+        0x1211_0000,         // 210 ltr  %r1,%r1
+        0xa784_fffd,         // 212 je   20c
+        0xae24_0000 | order, // 216 sigp %r2,%r4,order
+        0xa774_0006,         // 21a jnz  226
+        END_WELL,            // 21e
+        END_WELL,            // 222
+        END_BADLY,           // 226
+    ];
+    let restart_psw = [0x0000_0001_8000_0000_u64.to_be_bytes(), 0x300_u64.to_be_bytes()].concat();
+    let second = [0xa718_0001_u32, 0x5010_0800, END_WELL].map(u32::to_be_bytes).concat();
+    image(&code, &[(0x1a0, &restart_psw), (0x300, &second)])
+}
+
+#[test]
+fn a_cpu_can_start_another_and_order_it_about() {
+    // Stop, start, CPU reset, and sense: whether the other already waits or not, each is accepted.
+    for order in [0x05, 0x09, 0x04, 0x0c] {
+        let (_dir, file) = starts_another_cpu(order);
+        let ran = run_image(&file, &["--smp", "2"]);
+        assert_eq!(ran.status, 0, "order {order:#x}: {ran:?}");
+    }
+    let (_dir, file) = starts_another_cpu(0x05);
+    assert_eq!(run_image(&file, &[]).status, 1, "without a second CPU the order is refused");
+}
+
+#[test]
+fn a_cpu_that_orders_itself_is_answered() {
+    // sigp %r2,%r4,4 with %r4 = 0: start; jnz to the bad end.
+    let (_dir, file) = image(&[0xa748_0000, 0xae24_0004, 0xa774_0004, END_WELL, END_BADLY], &[]);
+    assert_eq!(run_image(&file, &[]).status, 0);
+}
+
+#[test]
+fn signals_end_a_guest_that_never_ends_with_their_own_status() {
+    for (signal, status) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
+        // The reset tells us that the loop runs, so that the signal meets its handler.
+        let (_dir, file) = resets_once(1, 0xa7f4_0000);
+        let mut child = command()
+            .args(["run", "--host", "sim", "--console", "off", "--event-monitor", "fd=1", "--kernel"])
+            .arg(&file)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("adjunct starts");
+        let mut events = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+        assert!(events.any(|line| line.contains("guest-reset")));
+        let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
+        assert!(kill.expect("kill is there").success());
+        let last = events.last().expect("an event");
+        assert!(last.contains("\"ended\"") && last.contains(&format!("SIG{signal}")), "{last}");
+        assert_eq!(child.wait().expect("it ends").code(), Some(status));
+    }
+}
+
+/// Runs the image on `host` with the first mdev, while `meanwhile` does something to the host; the events.
+fn run_while(host: &SimHost, file: PathBuf, meanwhile: impl FnOnce(&SimHost) + Send) -> (Outcome, String) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let monitor = dir.path().join("events");
+    let config = Config {
+        host: None,
+        cpu: "host".parse().expect("a model"),
+        device: Some(format!("vfio-ap,sysfsdev={},id=ap0", MDEV[0]).parse().expect("well formed")),
+        memory: MemorySize::MEBIBYTE,
+        vcpus: 1,
+        kernel: Image::File(file),
+        initrd: None,
+        append: None,
+        console: ConsoleTarget::Off,
+        events: Some(format!("path={}", monitor.display()).parse().expect("well formed")),
+    };
+    let events = Events::open(config.events.as_ref()).expect("writable");
+    let on = Host::simulated(host);
+    let machine = plan(&config, &on).expect("fits").build(host, Kept::default().consoles()).expect("built");
+    let watch = Watch { input: false, signals: false, stop_output: None };
+    let outcome = thread::scope(|scope| {
+        scope.spawn(|| meanwhile(host));
+        run::run(machine, &*on.sysfs, &events, &watch).expect("a loop can be set up")
+    });
+    events.all_written().expect("written");
+    (outcome, fs::read_to_string(monitor).expect("readable"))
+}
+
+/// `lghi %r0,0x504`, then TAPQ until the queue 05.0004 is gone.
+const UNTIL_IT_IS_GONE: [u32; 3] = [0xa709_0504, 0xb2af_0000, 0xa784_fffe];
+
+#[test]
+fn the_host_gets_its_device_back_when_it_asks_and_the_guest_runs_on() {
+    let host = builtin().expect("the built-in host is right");
+    let (_dir, file) = image(&[&UNTIL_IT_IS_GONE[..], &[END_WELL]].concat(), &[]);
+    let remove = format!("{}/remove", &MDEV[0]["/sys/".len()..]);
+    let (outcome, events) = run_while(&host, file, |host| host.write(&remove, "1").expect("it is removed"));
+    assert_eq!(outcome.status(), ExitStatus::Success, "{outcome}");
+    assert!(events.contains("{\"event\":\"ap-release-requested\",\"id\":\"ap0\"}\n"), "{events}");
+    assert_eq!(host.acts().held(), Vec::<String>::new());
+    assert!(host.list(&MDEV[0]["/sys/".len()..]).is_err(), "the mdev is gone");
+}
+
+#[test]
+fn queues_that_the_host_takes_are_reported_and_seen_by_the_guest() {
+    let host = builtin().expect("the built-in host is right");
+    // The guest ends after the second change, so the first one has been signalled by then.
+    let until_6_is_gone = [0xa709_0604, 0xb2af_0000, 0xa784_fffe];
+    let (_dir, file) = image(&[&UNTIL_IT_IS_GONE[..], &until_6_is_gone[..], &[END_WELL]].concat(), &[]);
+    let mdev = &MDEV[0]["/sys/".len()..];
+    let (outcome, events) = run_while(&host, file, |host| {
+        for adapter in ["5", "6"] {
+            host.write(&format!("{mdev}/unassign_adapter"), adapter).expect("assigned");
+        }
+    });
+    assert_eq!(outcome.status(), ExitStatus::Success, "{outcome}");
+    let mut changes = events.lines().filter(|line| line.contains("ap-config-changed"));
+    let first = changes.next().expect("at least one change is reported");
+    assert!(first.contains("\"id\":\"ap0\"") && !first.contains("05.0004"), "{first}");
+}
+
+#[test]
+fn what_the_simulated_cpu_lacks_is_said_in_one_line_with_the_psw() {
+    // adbr %f0,%f0
+    let (_dir, file) = image(&[0xb31a_0000, END_WELL], &[]);
+    let ran = run_image(&file, &[]);
+    assert_eq!(ran.status, 4, "{ran:?}");
+    assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    for said in [&ran.stderr, ran.stdout.lines().last().expect("events")] {
+        assert!(said.contains("the simulated CPU lacks") && said.contains("0xb31a"), "{said}");
+    }
+}
