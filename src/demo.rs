@@ -160,6 +160,22 @@ fn run_all(host: &Host, machines: Vec<Machine>) -> io::Result<Vec<Outcome>> {
     })
 }
 
+/// Writes `text` in indented lines that fit on a terminal of 80 columns.
+fn write_wrapped(out: &mut impl Write, text: &str) -> io::Result<()> {
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.len() + 1 + word.len() > 76 {
+            writeln!(out, "    {line}")?;
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    writeln!(out, "    {line}")
+}
+
 /// A fourth mediated device asks for a queue that the first one has.
 fn show_conflict(out: &mut impl Write, host: &Host) -> Result<(), DemoError> {
     let uuid: Uuid = "6c4a5d2e-0d3e-4c7a-9b0a-000000000004".parse()?;
@@ -168,7 +184,7 @@ fn show_conflict(out: &mut impl Write, host: &Host) -> Result<(), DemoError> {
     writeln!(out, "\nA fourth mediated device, {uuid}, has adapter 5 and asks for domain 4:\n")?;
     match fourth.assign(Resource::Domain(Apqi(4))) {
         Err(refused @ AdminError::InAnotherMdev { .. }) => {
-            writeln!(out, "    refused: {}", chain(&refused))?;
+            write_wrapped(out, &format!("refused: {}", chain(&refused)))?;
             fourth.remove()?;
             Ok(())
         }

@@ -56,9 +56,9 @@ struct Around {
 
 #[derive(Debug, Arbitrary)]
 struct Configured {
-    flags: u32,
-    apm: [u8; 2],
-    aqm: [u8; 2],
+    lacking_flags: u32,
+    lacking_adapters: [u8; 2],
+    lacking_domains: [u8; 2],
     response: u8,
 }
 
@@ -88,11 +88,16 @@ struct Queues {
 impl Queues {
     fn new(configured: &Configured, replies: &[Reply]) -> Self {
         let mut apcb = Apcb::default();
-        apcb.apm[..2].copy_from_slice(&configured.apm);
-        apcb.aqm[..2].copy_from_slice(&configured.aqm);
+        // Most adapters and domains are the guest's, and most machines have APXA.
+        for (byte, lacking) in apcb.apm.iter_mut().zip(configured.lacking_adapters.iter().cycle()) {
+            *byte = !lacking;
+        }
+        for (byte, lacking) in apcb.aqm.iter_mut().zip(configured.lacking_domains.iter().cycle()) {
+            *byte = !lacking;
+        }
         Self {
             apcb,
-            configuration: Configuration { flags: configured.flags, na: 15, nd: 15 },
+            configuration: Configuration { flags: !configured.lacking_flags, na: 255, nd: 255 },
             status: QueueStatus::response(configured.response & 0x13),
             replies: replies.iter().cloned().collect(),
         }
