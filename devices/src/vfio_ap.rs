@@ -209,6 +209,19 @@ impl VfioAp {
             }
             _ => AttachError::Open { mdev: name(), source },
         })?;
+        Self::set_up(device, mdev, id)
+    }
+
+    /// The second half of [`Self::attach`], for a VMM that has opened the device at `mdev` itself.
+    ///
+    /// # Errors
+    /// See [`AttachError`]. The device is closed.
+    pub fn set_up(
+        device: Box<dyn ApDevice>,
+        mdev: &Path,
+        id: impl Into<String>,
+    ) -> Result<Attached, AttachError> {
+        let name = || mdev.display().to_string();
         let info = device.info().map_err(|source| AttachError::Info { mdev: name(), source })?;
         if info.flags & ApDeviceInfo::FLAG_AP == 0 {
             return Err(AttachError::NotAp { mdev: name(), flags: info.flags });

@@ -93,6 +93,9 @@ impl Machine {
     }
 
     /// Makes resets of a queue never end, or end again.
+    ///
+    /// vfio_ap waits for a reset as long as it takes, as the kernel does, and here the whole host waits with it: let the
+    /// reset end from another thread.
     pub fn set_stuck(&mut self, apqn: Apqn, stuck: bool) {
         self.queues.entry(apqn).or_default().stuck = stuck;
     }

@@ -60,7 +60,7 @@ impl GuestModel {
 
     /// Takes an attribute that [`GuestModel::check`] let pass. The facility list is taken as it is; KVM
     /// goes by what is also in its own mask (`kvm_s390_set_processor`). Function codes and numbered
-    /// features have nothing to switch here: the machine offers none but PLO's.
+    /// features have nothing to switch here: the machine offers none.
     pub(super) fn set(&mut self, attribute: ModelAttribute<'_>) {
         if let ModelAttribute::Processor(blob) = attribute {
             self.processor.copy_from_slice(blob);
