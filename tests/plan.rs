@@ -68,3 +68,34 @@ fn an_adapter_that_left_the_host_is_said() {
     let said = plan.warnings().join("\n");
     assert!(said.contains("06.0047") && said.contains("06.00ff"), "{said}");
 }
+
+/// A host on which the mdevs are channel devices.
+struct OfAnotherKind(SimHost);
+
+impl Sysfs for OfAnotherKind {
+    fn read(&self, path: &str) -> std::io::Result<String> {
+        match path.ends_with("/device_api") {
+            true => Ok("vfio-ccw\n".to_owned()),
+            false => self.0.read(path),
+        }
+    }
+
+    fn write(&self, path: &str, value: &str) -> std::io::Result<()> {
+        self.0.write(path, value)
+    }
+
+    fn list(&self, dir: &str) -> std::io::Result<Vec<String>> {
+        self.0.list(dir)
+    }
+}
+
+#[test]
+fn an_mdev_of_another_kind_is_refused_by_what_it_is() {
+    let simulated = builtin().expect("the built-in host is right");
+    let mut host = Host::simulated(&simulated);
+    host.sysfs = Box::new(OfAnotherKind(simulated));
+    let said = chain(&plan(&config(MDEV[0]), &host).expect_err("it is no AP device"));
+    for part in [MDEV[0], "no AP device", "vfio-ccw"] {
+        assert!(said.contains(part), "{part:?} is not in {said:?}");
+    }
+}
