@@ -15,11 +15,6 @@ pub trait Environment {
     /// The address of this CPU, as STAP stores it.
     fn cpu_address(&self) -> u16;
 
-    /// Whether the configuration has a CPU of that address. The interpreter does not ask: SIGP is the host's.
-    fn has_cpu(&self, address: u16) -> bool {
-        address == self.cpu_address()
-    }
-
     /// The TOD clock: bit 51 is a microsecond. Must not run backward but through [`Environment::set_tod`].
     fn tod(&self) -> u64;
 

@@ -39,10 +39,6 @@ impl Environment for Guest<'_> {
         self.id
     }
 
-    fn has_cpu(&self, address: u16) -> bool {
-        usize::from(address) < self.vm.board.vcpus()
-    }
-
     fn tod(&self) -> u64 {
         self.vm.clock.tod()
     }
