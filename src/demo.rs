@@ -80,7 +80,8 @@ pub fn show(out: &mut impl Write) -> Result<ExitStatus, DemoError> {
     let mdevs = Mdev::list(&*host.sysfs)?;
     let uuids: Vec<Uuid> = mdevs.iter().map(Mdev::uuid).collect();
 
-    writeln!(out, "A host: {}. Its crypto adapters, and who has which queue:\n", host.hypervisor.name())?;
+    writeln!(out, "A host: {}.", host.hypervisor.name())?;
+    writeln!(out, "Its crypto adapters, and who has which queue:\n")?;
     show_shares(out, &host, &mdevs)?;
 
     // All guests are there before the first one runs: they share the host as they would a mainframe.
@@ -181,7 +182,8 @@ fn show_conflict(out: &mut impl Write, host: &Host) -> Result<(), DemoError> {
     let uuid: Uuid = "6c4a5d2e-0d3e-4c7a-9b0a-000000000004".parse()?;
     let fourth = Mdev::create(&*host.sysfs, uuid)?;
     fourth.assign(Resource::Adapter(Apid(5)))?;
-    writeln!(out, "\nA fourth mediated device, {uuid}, has adapter 5 and asks for domain 4:\n")?;
+    writeln!(out, "\nA fourth mediated device, {uuid},")?;
+    writeln!(out, "has adapter 5 and asks for domain 4:\n")?;
     match fourth.assign(Resource::Domain(Apqi(4))) {
         Err(refused @ AdminError::InAnotherMdev { .. }) => {
             write_wrapped(out, &format!("refused: {}", chain(&refused)))?;

@@ -110,7 +110,7 @@ impl Events {
 
     /// Writes one event. A watcher that has gone away does not end the guest: that is said at the end.
     pub fn send(&self, event: &Event<'_>) {
-        tracing::info!(?event);
+        tracing::info!("{}", serde_json::to_string(event).unwrap_or_default());
         let Some(monitor) = &self.monitor else { return };
         let mut guard = monitor.file.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, lost) = &mut *guard;

@@ -90,7 +90,7 @@ fn serve(exit: Exit, vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<Option<Why>
     match exit {
         Exit::Sieic { icptcode, ipa, ipb } => {
             let intercept = intercept::decode(icptcode, ipa, ipb, vcpu.state());
-            tracing::debug!(vcpu = vcpu.id(), ?intercept);
+            tracing::debug!("CPU {}: {intercept:x?}", vcpu.id());
             act(intercept, vcpu, shared)
         }
         // KVM makes this exit of DIAGNOSE 0x308 subcodes 3 and 4 only.
