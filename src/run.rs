@@ -41,7 +41,8 @@ pub struct Watch {
     pub input: bool,
     /// Whether SIGINT, SIGTERM and SIGHUP end this guest.
     pub signals: bool,
-    /// What ends a wait of the guest's console for its reader, see [`crate::console::Written::stop`].
+    /// What a signal sets, so that the guest's console does not wait for its reader: see
+    /// [`crate::console::Written::stop`].
     pub stop_output: Option<Arc<EventFd>>,
 }
 
@@ -96,8 +97,7 @@ mod token {
     pub(super) const AP_RELEASE: u32 = 1;
     pub(super) const AP_CONFIG: u32 = 2;
     pub(super) const INPUT: u32 = 3;
-    /// And what follows: one for each signal.
-    pub(super) const SIGNALS: u32 = 4;
+    pub(super) const SIGNAL: u32 = 4;
 }
 
 struct Loop<'a> {
@@ -111,7 +111,6 @@ struct Loop<'a> {
     events: &'a Events,
     signals: Option<Signals>,
     input: bool,
-    stop_output: Option<Arc<EventFd>>,
     ipl_psw: Psw,
     /// A descriptor that can't be watched: without it the loop would wait for ever.
     unwatched: Option<event_manager::Error>,
@@ -127,7 +126,7 @@ impl<'a> Loop<'a> {
     ) -> io::Result<Self> {
         let Machine { ap, vcpus, vm, sclp, reload } = machine;
         let shared = Arc::new(Shared { vm, memory: reload.memory.clone(), sclp: Mutex::new(sclp) });
-        let signals = watch.signals.then(Signals::watch).transpose()?;
+        let signals = watch.signals.then(|| Signals::watch(watch.stop_output.clone())).transpose()?;
         let mut seats = Seats::new(vcpus, &shared)?;
         seats.run(IPL_CPU);
         Ok(Self {
@@ -139,7 +138,6 @@ impl<'a> Loop<'a> {
             events,
             signals,
             input: watch.input,
-            stop_output: watch.stop_output.clone(),
             ipl_psw: Psw::default(),
             unwatched: None,
             outcome: None,
@@ -327,8 +325,8 @@ impl MutEventSubscriber for Loop<'_> {
             ap.release_requests().iter().for_each(|event| add(*event, token::AP_RELEASE));
             ap.config_changes().iter().for_each(|event| add(*event, token::AP_CONFIG));
         }
-        for (pipe, what) in self.signals.iter().flat_map(Signals::pipes).zip(token::SIGNALS..) {
-            add(pipe, what);
+        if let Some(signals) = &self.signals {
+            add(signals.event(), token::SIGNAL);
         }
         if self.input {
             add(&io::stdin(), token::INPUT);
@@ -342,15 +340,11 @@ impl MutEventSubscriber for Loop<'_> {
             token::AP_CONFIG => self.ap_configuration_changed(),
             token::AP_RELEASE => self.release_ap(ops),
             token::INPUT => self.read_input(ops),
-            what => {
-                let nth = what.checked_sub(token::SIGNALS);
-                let signal = self.signals.as_ref().zip(nth).and_then(|(signals, nth)| signals.number(nth));
-                self.outcome = self.outcome.take().or(signal.map(Outcome::Signal));
-                // A vCPU may wait for whoever reads its console, and that may be for ever.
-                self.stop_output.iter().for_each(|stop| {
-                    let _ = stop.write(1);
-                });
+            token::SIGNAL => {
+                let signal = self.signals.as_ref().map(|signals| Outcome::Signal(signals.number()));
+                self.outcome = self.outcome.take().or(signal);
             }
+            _ => {}
         }
     }
 }

@@ -16,7 +16,7 @@ use adjunct_hypervisor::MemorySize;
 use adjunct_simulator::SimHost;
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::PathBuf,
     process::{Command, Stdio},
     thread,
@@ -41,6 +41,7 @@ fn image(code: &[u32], elsewhere: &[(usize, &[u8])]) -> (TempDir, PathBuf) {
         image[n + 8..n + 16].copy_from_slice(&address.to_be_bytes());
     }
     for (at, bytes) in elsewhere {
+        image.resize(image.len().max(at + bytes.len()), 0);
         image[*at..*at + bytes.len()].copy_from_slice(bytes);
     }
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -147,6 +148,33 @@ fn signals_end_a_guest_that_never_ends_with_their_own_status() {
         assert!(last.contains("\"ended\"") && last.contains(&format!("SIG{signal}")), "{last}");
         assert_eq!(child.wait().expect("it ends").code(), Some(status));
     }
+}
+
+#[test]
+fn a_signal_ends_a_guest_whose_console_nobody_reads() {
+    let code = [
+        0xa51e_0076, // llilh %r1,0x76
+        0xa51b_0005, // oill  %r1,5         WRITE EVENT DATA
+        0xa728_3000, // lhi   %r2,0x3000
+        0xb220_0012, // servc %r1,%r2
+        0xa7f4_fffe, // j     .-4
+    ];
+    let text = [b'x'; 200];
+    let mut sccb = vec![0, 214, 0, 0, 0, 0, 0, 0, 0, 206, 0x1a, 0, 0, 0];
+    sccb.extend(text);
+    let (_dir, file) = image(&code, &[(0x3000, &sccb)]);
+    let mut child = command()
+        .args(["run", "--host", "sim", "--kernel"])
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("adjunct starts");
+    // One byte shows that the guest runs; then nobody reads, and soon the pipe is full.
+    let mut console = child.stdout.take().expect("a pipe");
+    console.read_exact(&mut [0]).expect("the guest writes");
+    assert!(Command::new("kill").arg(child.id().to_string()).status().expect("kill is there").success());
+    assert_eq!(child.wait().expect("it ends").code(), Some(143));
+    drop(console);
 }
 
 /// Runs the image on `host` with the first mdev, while `meanwhile` does something to the host; the events.
