@@ -30,6 +30,24 @@ pub struct Config {
     pub events: Option<EventTarget>,
 }
 
+impl Config {
+    /// The smallest guest that runs apcheck, with `device`: one vCPU, 1 MiB, a console that nobody reads.
+    pub fn apcheck(device: Option<VfioApOption>) -> Self {
+        Self {
+            host: None,
+            cpu: CpuSpec::default(),
+            device,
+            memory: MemorySize::MEBIBYTE,
+            vcpus: 1,
+            kernel: Image::Apcheck,
+            initrd: None,
+            append: None,
+            console: ConsoleTarget::Off,
+            events: None,
+        }
+    }
+}
+
 /// Which host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostChoice {

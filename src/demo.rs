@@ -4,7 +4,7 @@
 //! `adjunct run` would start, all three at once on the same host, and what they print is theirs.
 
 use crate::{
-    config::{Config, ConsoleTarget, Image, VfioApOption},
+    config::{Config, VfioApOption},
     console::Kept,
     event::Events,
     exit_status::ExitStatus,
@@ -22,8 +22,6 @@ use adjunct_ap::{
     sysfs::ReadError,
     text::Listing,
 };
-use adjunct_cpu_model::CpuSpec;
-use adjunct_hypervisor::MemorySize;
 use std::{
     io::{self, Write},
     thread,
@@ -130,21 +128,8 @@ fn show_shares(out: &mut impl Write, host: &Host, mdevs: &[Mdev<'_>]) -> Result<
 }
 
 fn build(host: &Host, uuid: Uuid, console: &Kept) -> Result<Machine, DemoError> {
-    let config = Config {
-        host: None,
-        cpu: CpuSpec::default(),
-        device: Some(VfioApOption {
-            sysfsdev: format!("/sys/devices/vfio_ap/matrix/{uuid}").into(),
-            id: None,
-        }),
-        memory: MemorySize::MEBIBYTE,
-        vcpus: 1,
-        kernel: Image::Apcheck,
-        initrd: None,
-        append: None,
-        console: ConsoleTarget::Off,
-        events: None,
-    };
+    let sysfsdev = format!("/sys/devices/vfio_ap/matrix/{uuid}").into();
+    let config = Config::apcheck(Some(VfioApOption { sysfsdev, id: None }));
     Ok(plan(&config, host)?.build(&*host.hypervisor, console.consoles())?)
 }
 

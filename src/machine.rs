@@ -6,7 +6,7 @@ use adjunct_cpu_model::{Cpu, Feature};
 use adjunct_devices::{
     ipl::{Image, LoadError},
     sclp::{Consoles, Sclp, ScpInfo},
-    vfio_ap::{ApBus, AttachError, VfioAp},
+    vfio_ap::{ApBus, AttachError},
 };
 use adjunct_hypervisor::{
     Built, CpuReset, CryptoAttribute, GuestMemory, Hypervisor, KernelError, MemoryError, Psw, RunState, Vcpu,
@@ -155,11 +155,6 @@ impl Reload {
 }
 
 impl Machine {
-    /// The AP device.
-    pub fn vfio_ap(&self) -> Option<&VfioAp> {
-        self.ap.device()
-    }
-
     /// The queues that the guest has now, as sysfs writes them.
     pub fn apqns(&self, sysfs: &dyn Sysfs) -> Vec<String> {
         self.reload.apqns(sysfs)

@@ -1,8 +1,12 @@
 //! What one run does to a host, act by act, and what is left when any of them is refused.
 
-use crate::{command::MDEV, golden::assert_golden};
+use crate::{
+    command::MDEV,
+    golden::assert_golden,
+    lifecycle::{END_WELL, resets_once},
+};
 use adjunct::{
-    config::{Config, ConsoleTarget, Image},
+    config::{Config, Image},
     console::Kept,
     event::Events,
     exit_status::ExitStatus,
@@ -12,30 +16,32 @@ use adjunct::{
     plan::plan,
     run::{self, Watch},
 };
-use adjunct_hypervisor::MemorySize;
 use adjunct_simulator::{Acts, SimHost};
+use tempfile::TempDir;
 
 /// `include/uapi/asm-generic/errno-base.h`: an errno that no act of a run has a meaning for.
 const ENXIO: i32 = 6;
 
-/// A raw image that resets itself once by DIAGNOSE 0x308 subcode 3 (see tests/lifecycle.rs), then ends well.
-fn resets_itself() -> Image {
-    Image::File(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resets-once.img").into())
+/// What is run: apcheck, and an image that resets itself once by DIAGNOSE 0x308 subcode 3.
+struct Kernels {
+    resets_itself: Image,
+    _dir: TempDir,
+}
+
+impl Kernels {
+    fn new() -> Self {
+        let (dir, file) = resets_once(3, END_WELL);
+        Self { resets_itself: Image::File(file), _dir: dir }
+    }
+
+    fn all(&self) -> [(&Image, &'static str); 2] {
+        [(&Image::Apcheck, "acts-of-a-run.txt"), (&self.resets_itself, "acts-of-a-run-with-a-reset.txt")]
+    }
 }
 
 fn config(kernel: &Image) -> Config {
-    Config {
-        host: None,
-        cpu: "host".parse().expect("a model"),
-        device: Some(format!("vfio-ap,sysfsdev={}", MDEV[0]).parse().expect("well formed")),
-        memory: MemorySize::MEBIBYTE,
-        vcpus: 2,
-        kernel: kernel.clone(),
-        initrd: None,
-        append: None,
-        console: ConsoleTarget::Off,
-        events: None,
-    }
+    let device = format!("vfio-ap,sysfsdev={}", MDEV[0]).parse().expect("well formed");
+    Config { vcpus: 2, kernel: kernel.clone(), ..Config::apcheck(Some(device)) }
 }
 
 /// Starting the host is not what is looked at: acts are counted from here.
@@ -67,11 +73,9 @@ fn planning_does_nothing_to_the_host() {
 
 #[test]
 fn the_acts_of_a_run_are_these_in_this_order_and_all_is_given_back() {
-    for (kernel, golden) in
-        [(Image::Apcheck, "acts-of-a-run.txt"), (resets_itself(), "acts-of-a-run-with-a-reset.txt")]
-    {
+    for (kernel, golden) in Kernels::new().all() {
         let (simulated, before) = host();
-        let outcome = run_once(&simulated, &kernel).expect("nothing is refused");
+        let outcome = run_once(&simulated, kernel).expect("nothing is refused");
         assert_eq!(outcome.status(), ExitStatus::Success, "{outcome}");
         assert_golden(golden, &acts_since(&simulated.acts(), before));
         assert_eq!(simulated.acts().held(), Vec::<String>::new());
@@ -82,11 +86,11 @@ fn the_acts_of_a_run_are_these_in_this_order_and_all_is_given_back() {
 fn every_guest_reset_resets_the_ap_device() {
     let resets = |kernel| {
         let (simulated, _) = host();
-        run_once(&simulated, &kernel).expect("nothing is refused");
+        run_once(&simulated, kernel).expect("nothing is refused");
         simulated.acts().text().lines().filter(|act| act.starts_with("VFIO_DEVICE_RESET")).count()
     };
-    assert_eq!(resets(Image::Apcheck), 1, "when it is attached");
-    assert_eq!(resets(resets_itself()), 2, "and when the guest is reset");
+    assert_eq!(resets(&Image::Apcheck), 1, "when it is attached");
+    assert_eq!(resets(&Kernels::new().resets_itself), 2, "and when the guest is reset");
 }
 
 /// Acts that may fail and the guest runs all the same, as under QEMU: interrupts of the AP device that
@@ -97,11 +101,11 @@ fn is_survived(act: &str) -> bool {
 
 #[test]
 fn whichever_act_is_refused_it_is_named_and_nothing_is_held_afterwards() {
-    for kernel in [Image::Apcheck, resets_itself()] {
+    for (kernel, _) in Kernels::new().all() {
         let (simulated, before) = host();
-        run_once(&simulated, &kernel).expect("nothing is refused");
+        run_once(&simulated, kernel).expect("nothing is refused");
         let acts: Vec<String> = acts_since(&simulated.acts(), before).lines().map(str::to_owned).collect();
-        let refused = acts.iter().enumerate().filter(|(n, act)| refuse(&kernel, *n, act)).count();
+        let refused = acts.iter().enumerate().filter(|(n, act)| refuse(kernel, *n, act)).count();
         assert!(refused >= 12, "the sweep refused only {refused} of {} acts", acts.len());
     }
 }

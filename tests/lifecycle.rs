@@ -2,7 +2,7 @@
 
 use crate::command::{MDEV, Ran, adjunct, command};
 use adjunct::{
-    config::{Config, ConsoleTarget, Image},
+    config::{Config, Image},
     console::Kept,
     event::Events,
     exit_status::ExitStatus,
@@ -12,7 +12,6 @@ use adjunct::{
     run::{self, Watch},
 };
 use adjunct_ap::Sysfs;
-use adjunct_hypervisor::MemorySize;
 use adjunct_simulator::SimHost;
 use std::{
     fs,
@@ -50,11 +49,11 @@ fn image(code: &[u32], elsewhere: &[(usize, &[u8])]) -> (TempDir, PathBuf) {
     (dir, file)
 }
 
-const END_WELL: u32 = 0xb2b2_0400;
+pub(crate) const END_WELL: u32 = 0xb2b2_0400;
 const END_BADLY: u32 = 0xb2b2_0410;
 
 /// Asks for a reset by DIAGNOSE 0x308 the first time, and the second time does `then`.
-fn resets_once(subcode: u32, then: u32) -> (TempDir, PathBuf) {
+pub(crate) fn resets_once(subcode: u32, then: u32) -> (TempDir, PathBuf) {
     let code = [
         0x5810_0800,           // l    %r1,0x800
         0x1211_0000,           // ltr  %r1,%r1
@@ -181,17 +180,11 @@ fn a_signal_ends_a_guest_whose_console_nobody_reads() {
 fn run_while(host: &SimHost, file: PathBuf, meanwhile: impl FnOnce(&SimHost) + Send) -> (Outcome, String) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let monitor = dir.path().join("events");
+    let device = format!("vfio-ap,sysfsdev={},id=ap0", MDEV[0]).parse().expect("well formed");
     let config = Config {
-        host: None,
-        cpu: "host".parse().expect("a model"),
-        device: Some(format!("vfio-ap,sysfsdev={},id=ap0", MDEV[0]).parse().expect("well formed")),
-        memory: MemorySize::MEBIBYTE,
-        vcpus: 1,
         kernel: Image::File(file),
-        initrd: None,
-        append: None,
-        console: ConsoleTarget::Off,
         events: Some(format!("path={}", monitor.display()).parse().expect("well formed")),
+        ..Config::apcheck(Some(device))
     };
     let events = Events::open(config.events.as_ref()).expect("writable");
     let on = Host::simulated(host);

@@ -2,29 +2,17 @@
 
 use crate::command::MDEV;
 use adjunct::{
-    config::{Config, ConsoleTarget, Image},
+    config::Config,
     console::Kept,
     host::{Host, builtin},
     machine::chain,
     plan::{Plan, PlanError, plan},
 };
 use adjunct_ap::Sysfs;
-use adjunct_hypervisor::MemorySize;
 use adjunct_simulator::SimHost;
 
 fn config(mdev: &str) -> Config {
-    Config {
-        host: None,
-        cpu: "host".parse().expect("a model"),
-        device: Some(format!("vfio-ap,sysfsdev={mdev}").parse().expect("well formed")),
-        memory: MemorySize::MEBIBYTE,
-        vcpus: 1,
-        kernel: Image::Apcheck,
-        initrd: None,
-        append: None,
-        console: ConsoleTarget::Off,
-        events: None,
-    }
+    Config::apcheck(Some(format!("vfio-ap,sysfsdev={mdev}").parse().expect("well formed")))
 }
 
 fn plan_on(host: &SimHost, mdev: &str) -> Result<Plan, PlanError> {
