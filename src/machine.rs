@@ -84,7 +84,7 @@ impl Plan {
         let Built { mut vcpus, vm } = proto.create_vcpus(self.vcpus)?;
         let mut ap = ApBus::default();
         if let Some(PlannedDevice { path, id, .. }) = &self.device {
-            let (_, warnings) = ap.attach(&*vm, path, id.as_str())?;
+            let (_, warnings) = ap.attach(&*vm, path.as_path().into(), id.as_str())?;
             warnings.iter().for_each(|warning| tracing::warn!("{}", chain(warning)));
         }
         for vcpu in &mut vcpus {

@@ -121,26 +121,26 @@ fn a_kick_before_the_run_is_not_lost(host: &dyn Hypervisor) {
 fn an_mdev_can_be_open_once(host: &dyn Hypervisor) {
     let (first, second) = (vm_with_memory(host), vm_with_memory(host));
     let (first, second) = (first.create_vcpus(1).expect("built"), second.create_vcpus(1).expect("built"));
-    let _open = first.vm.open_ap(Path::new(MDEV_1)).expect("it is free");
-    assert_eq!(second.vm.open_ap(Path::new(MDEV_1)).expect_err("it is open").errno.errno(), EBUSY);
+    let _open = first.vm.open_ap(Path::new(MDEV_1).into()).expect("it is free");
+    assert_eq!(second.vm.open_ap(Path::new(MDEV_1).into()).expect_err("it is open").errno.errno(), EBUSY);
 }
 
 fn a_vm_can_have_one_vfio_ap_device(host: &dyn Hypervisor) {
     let built = vm_with_memory(host).create_vcpus(1).expect("built");
-    let first = built.vm.open_ap(Path::new(MDEV_1)).expect("it is free");
-    assert_eq!(built.vm.open_ap(Path::new(MDEV_2)).expect_err("a second").errno.errno(), EPERM);
+    let first = built.vm.open_ap(Path::new(MDEV_1).into()).expect("it is free");
+    assert_eq!(built.vm.open_ap(Path::new(MDEV_2).into()).expect_err("a second").errno.errno(), EPERM);
     first.reset().expect("the first is as it was");
 }
 
 fn a_path_without_an_mdev_is_refused(host: &dyn Hypervisor) {
     let built = vm_with_memory(host).create_vcpus(1).expect("built");
     let nothing = "/sys/devices/vfio_ap/matrix/00000000-0000-0000-0000-000000000000";
-    built.vm.open_ap(Path::new(nothing)).expect_err("there is none");
+    built.vm.open_ap(Path::new(nothing).into()).expect_err("there is none");
 }
 
 fn the_device_is_an_ap_device_that_can_be_reset(host: &dyn Hypervisor) {
     let built = vm_with_memory(host).create_vcpus(1).expect("built");
-    let device = built.vm.open_ap(Path::new(MDEV_1)).expect("it is free");
+    let device = built.vm.open_ap(Path::new(MDEV_1).into()).expect("it is free");
     let info = device.info().expect("it knows");
     assert_eq!(info.flags, ApDeviceInfo::FLAG_AP | ApDeviceInfo::FLAG_RESET);
     assert_eq!(info.num_regions, 0);
@@ -149,7 +149,7 @@ fn the_device_is_an_ap_device_that_can_be_reset(host: &dyn Hypervisor) {
 
 fn interrupts_can_be_registered_and_taken_back(host: &dyn Hypervisor) {
     let built = vm_with_memory(host).create_vcpus(1).expect("built");
-    let device = built.vm.open_ap(Path::new(MDEV_1)).expect("it is free");
+    let device = built.vm.open_ap(Path::new(MDEV_1).into()).expect("it is free");
     let event = EventFd::new(0).expect("an eventfd");
     let offered = device.info().expect("it knows").num_irqs;
     for irq in [ApIrq::ReleaseRequest, ApIrq::ConfigChanged] {
@@ -165,10 +165,10 @@ fn interrupts_can_be_registered_and_taken_back(host: &dyn Hypervisor) {
 
 fn after_the_device_is_closed_another_vm_can_open_it(host: &dyn Hypervisor) {
     let built = vm_with_memory(host).create_vcpus(1).expect("built");
-    drop(built.vm.open_ap(Path::new(MDEV_1)).expect("it is free"));
+    drop(built.vm.open_ap(Path::new(MDEV_1).into()).expect("it is free"));
     drop(built);
     let built = vm_with_memory(host).create_vcpus(1).expect("built");
-    built.vm.open_ap(Path::new(MDEV_1)).expect("it is free again");
+    built.vm.open_ap(Path::new(MDEV_1).into()).expect("it is free again");
 }
 
 fn a_guest_without_ap_interpretation_leaves_at_pqap(host: &dyn Hypervisor) {
@@ -177,7 +177,7 @@ fn a_guest_without_ap_interpretation_leaves_at_pqap(host: &dyn Hypervisor) {
     vm.set_memory(&memory).expect("memory");
     let mut built = vm.create_vcpus(1).expect("a vCPU");
     // The device alone does not make KVM interpret AP instructions: ECA.28 does.
-    let _device = built.vm.open_ap(Path::new(MDEV_1)).expect("it is free");
+    let _device = built.vm.open_ap(Path::new(MDEV_1).into()).expect("it is free");
     vm_memory::Bytes::write_slice(&memory, &[0xb2, 0xaf, 0, 0], vm_memory::GuestAddress(0x1000))
         .expect("inside");
     let vcpu = &mut built.vcpus[0];

@@ -8,11 +8,8 @@
 //! This module refuses to know how the device is opened, which queues it has, and what the VMM does
 //! when an interrupt comes. It works on any [`Vm`].
 
-use adjunct_hypervisor::{ApDevice, ApDeviceInfo, ApIrq, EventFd, IrqInfo, KernelError, Vm};
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use adjunct_hypervisor::{ApDevice, ApDeviceInfo, ApIrq, ApSource, EventFd, IrqInfo, KernelError, Vm};
+use std::io;
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK};
 
 /// errno EPERM, with which the kernel refuses a second vfio-ap device for one VM
@@ -171,7 +168,7 @@ fn loss(irq: ApIrq) -> &'static str {
 #[derive(Debug)]
 pub struct VfioAp {
     id: String,
-    mdev: PathBuf,
+    name: String,
     device: Box<dyn ApDevice>,
     release_requests: Option<EventFd>,
     config_changes: Option<EventFd>,
@@ -188,8 +185,7 @@ pub struct Attached {
 }
 
 impl VfioAp {
-    /// Attaches the mediated device at `mdev`, a directory in sysfs, to `vm`. `id` is the name that the
-    /// user gave it.
+    /// Attaches the device that `source` names to `vm`. `id` is the name that the user gave it.
     ///
     /// In this order: open, `GET_INFO`, for each interrupt `GET_IRQ_INFO` and `SET_IRQS`, reset. An
     /// interrupt that is missing or refused and a reset that fails are warnings, as in QEMU
@@ -200,42 +196,38 @@ impl VfioAp {
     ///
     /// # Errors
     /// See [`AttachError`]. The device is closed again.
-    pub fn attach(vm: &dyn Vm, mdev: &Path, id: impl Into<String>) -> Result<Attached, AttachError> {
-        let name = || mdev.display().to_string();
-        let device = vm.open_ap(mdev).map_err(|source| match (source.request, source.errno.errno()) {
+    pub fn attach(vm: &dyn Vm, source: ApSource, id: impl Into<String>) -> Result<Attached, AttachError> {
+        let name = source.to_string();
+        let opened = vm.open_ap(source).map_err(|source| match (source.request, source.errno.errno()) {
             // Opening a file can be EPERM too, for example where a control group has no leave to.
             (OPENS_DEVICE | BINDS_DEVICE, EPERM) => {
-                AttachError::SecondDevice { mdev: name(), source: Some(source) }
+                AttachError::SecondDevice { mdev: name.clone(), source: Some(source) }
             }
-            _ => AttachError::Open { mdev: name(), source },
-        })?;
-        Self::set_up(device, mdev, id)
+            _ => AttachError::Open { mdev: name.clone(), source },
+        });
+        Self::set_up(opened?, name, id)
     }
 
-    /// The second half of [`Self::attach`], for a VMM that has opened the device at `mdev` itself.
+    /// The second half of [`Self::attach`], for a VMM that has opened the device itself; `name` is what
+    /// messages shall call it, for example its directory in sysfs.
     ///
     /// # Errors
     /// See [`AttachError`]. The device is closed.
     pub fn set_up(
         device: Box<dyn ApDevice>,
-        mdev: &Path,
+        name: impl Into<String>,
         id: impl Into<String>,
     ) -> Result<Attached, AttachError> {
-        let name = || mdev.display().to_string();
-        let info = device.info().map_err(|source| AttachError::Info { mdev: name(), source })?;
+        let name = name.into();
+        let mdev = || name.clone();
+        let info = device.info().map_err(|source| AttachError::Info { mdev: mdev(), source })?;
         if info.flags & ApDeviceInfo::FLAG_AP == 0 {
-            return Err(AttachError::NotAp { mdev: name(), flags: info.flags });
+            return Err(AttachError::NotAp { mdev: mdev(), flags: info.flags });
         }
         if info.flags & ApDeviceInfo::FLAG_RESET == 0 {
-            return Err(AttachError::NoReset { mdev: name(), flags: info.flags });
+            return Err(AttachError::NoReset { mdev: mdev(), flags: info.flags });
         }
-        let mut device = Self {
-            id: id.into(),
-            mdev: mdev.to_path_buf(),
-            device,
-            release_requests: None,
-            config_changes: None,
-        };
+        let mut device = Self { id: id.into(), name, device, release_requests: None, config_changes: None };
         let mut warnings = Vec::new();
         for irq in [ApIrq::ReleaseRequest, ApIrq::ConfigChanged] {
             match device.register(irq, info.num_irqs) {
@@ -252,9 +244,9 @@ impl VfioAp {
         &self.id
     }
 
-    /// Its directory in sysfs, as given to [`Self::attach`].
-    pub fn mdev(&self) -> &Path {
-        &self.mdev
+    /// What messages call it: its directory in sysfs, or the descriptor it came from.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Signalled when the host wants the device back: answer by detaching it. Non-blocking.
@@ -272,7 +264,7 @@ impl VfioAp {
     /// # Errors
     /// A warning that says what was not reset; the guest goes on.
     pub fn reset(&self) -> Result<(), Warning> {
-        let mdev = || self.mdev.display().to_string();
+        let mdev = || self.name.clone();
         self.device.reset().map_err(|source| match source.errno.errno() {
             EIO => Warning::ResetIncomplete { mdev: mdev(), source },
             _ => Warning::ResetRefused { mdev: mdev(), source },
@@ -287,7 +279,7 @@ impl VfioAp {
 
     /// Makes an eventfd and registers it for `irq`, of which the host has `offered`.
     fn register(&self, irq: ApIrq, offered: u32) -> Result<EventFd, Warning> {
-        let mdev = || self.mdev.display().to_string();
+        let mdev = || self.name.clone();
         if irq.index() >= offered {
             return Err(Warning::NotOffered { mdev: mdev(), irq });
         }
@@ -350,13 +342,13 @@ impl ApBus {
     pub fn attach(
         &mut self,
         vm: &dyn Vm,
-        mdev: &Path,
+        source: ApSource,
         id: impl Into<String>,
     ) -> Result<(&VfioAp, Vec<Warning>), AttachError> {
         if self.device.is_some() {
-            return Err(AttachError::SecondDevice { mdev: mdev.display().to_string(), source: None });
+            return Err(AttachError::SecondDevice { mdev: source.to_string(), source: None });
         }
-        let Attached { device, warnings } = VfioAp::attach(vm, mdev, id)?;
+        let Attached { device, warnings } = VfioAp::attach(vm, source, id)?;
         Ok((self.device.insert(device), warnings))
     }
 

@@ -1,7 +1,63 @@
-//! A vfio-ap mediated device that this VM has open.
+//! A vfio-ap mediated device: how it is found, and what it is once a VM has it open.
 
 use crate::{EventFd, Result};
-use std::fmt::Debug;
+use std::{
+    fmt::{self, Debug},
+    os::fd::{AsRawFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+/// By which of VFIO's two ways a device is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VfioBackend {
+    /// The group of the device in a container: `/dev/vfio/N` and `/dev/vfio/vfio`.
+    Group,
+    /// The device's own character device and an I/O address space: `/dev/vfio/devices/vfioN` (since Linux
+    /// 6.6) and `/dev/iommu` (since 6.2).
+    Iommufd,
+}
+
+/// The vfio-ap device to open.
+#[derive(Debug)]
+pub enum ApSource {
+    /// The mediated device in sysfs.
+    Mdev {
+        /// Its directory, by any of its names.
+        path: PathBuf,
+        /// The way; none: by its character device where there is one that can be opened, else by its group.
+        backend: Option<VfioBackend>,
+    },
+    /// Files that somebody else has opened, perhaps with more rights than we have.
+    Descriptors {
+        /// The device's character device, `/dev/vfio/devices/vfioN`, not yet bound to an iommufd. It is
+        /// closed when the device is: a file that stays open somewhere keeps the mdev in use.
+        device: OwnedFd,
+        /// `/dev/iommu`.
+        iommufd: OwnedFd,
+    },
+}
+
+impl From<PathBuf> for ApSource {
+    fn from(path: PathBuf) -> Self {
+        Self::Mdev { path, backend: None }
+    }
+}
+
+impl From<&Path> for ApSource {
+    fn from(path: &Path) -> Self {
+        path.to_path_buf().into()
+    }
+}
+
+/// As messages name it: its path, or `descriptor 3`.
+impl fmt::Display for ApSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mdev { path, .. } => write!(f, "{}", path.display()),
+            Self::Descriptors { device, .. } => write!(f, "descriptor {}", device.as_raw_fd()),
+        }
+    }
+}
 
 /// Answer of `VFIO_DEVICE_GET_INFO` (`include/uapi/linux/vfio.h: struct vfio_device_info`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

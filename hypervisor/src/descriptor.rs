@@ -1,10 +1,10 @@
 //! File descriptors that somebody else opened and handed to us by number.
-// UNSAFETY: a descriptor given as a number can't be borrowed in safe Rust.
-#![expect(unsafe_code, reason = "BorrowedFd::borrow_raw for a number from the command line")]
+// UNSAFETY: a descriptor given as a number can't be borrowed or owned in safe Rust.
+#![expect(unsafe_code, reason = "a file descriptor that is a number on the command line")]
 
 use std::{
     io,
-    os::fd::{BorrowedFd, OwnedFd, RawFd},
+    os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
 /// A duplicate (close-on-exec) of the descriptor `number`, which this process inherited. The
@@ -21,6 +21,40 @@ pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
     // kernel with EBADF, and the duplicate is an owner of its own whatever becomes of the original.
     unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
 }
+
+/// Takes the descriptor `number`, which this process inherited, over: it is close-on-exec from now on,
+/// and closed when the result is dropped.
+///
+/// Only what was inherited can be taken over. Everything that this process opens itself is close-on-exec,
+/// an inherited descriptor is not; and once taken over it is, so nobody can take it a second time.
+///
+/// # Errors
+/// EBADF if no such descriptor is open, if it is standard input, output or error, or if it was not
+/// inherited.
+pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+    let not_ours = || io::Error::from_raw_os_error(EBADF);
+    if number <= STDERR {
+        return Err(not_ours());
+    }
+    // SAFETY: F_GETFD takes no argument and touches no memory; a number that is not open is EBADF.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if flags < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if flags & libc::FD_CLOEXEC != 0 {
+        return Err(not_ours());
+    }
+    // SAFETY: F_SETFD takes an int and touches no memory.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open, and nothing in this process owns it: the standard library and the
+    // crates that open files here set FD_CLOEXEC on all that they open, and this one had it not.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The last of the three descriptors that belong to the standard library.
+const STDERR: RawFd = 2;
 
 /// `include/uapi/asm-generic/errno-base.h`.
 const EBADF: i32 = 9;
@@ -44,6 +78,33 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("readable");
         assert_eq!(text, "AP");
+    }
+
+    /// A descriptor as a process inherits it: not close-on-exec, and nobody's.
+    fn inherited() -> RawFd {
+        let file = File::open("/dev/null").expect("it is there");
+        // SAFETY: F_DUPFD takes an int and touches no memory.
+        let number = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD, 3) };
+        assert!(number > STDERR);
+        number
+    }
+
+    #[test]
+    fn what_is_taken_over_is_close_on_exec_and_closed_at_the_end() {
+        let number = inherited();
+        let owned = adopt(number).expect("it was inherited");
+        // SAFETY: F_GETFD takes no argument and touches no memory.
+        assert_eq!(unsafe { libc::fcntl(number, libc::F_GETFD) }, libc::FD_CLOEXEC);
+        assert_eq!(adopt(number).expect_err("it is taken").raw_os_error(), Some(EBADF));
+        assert_eq!(owned.as_raw_fd(), number);
+    }
+
+    #[test]
+    fn what_this_process_opened_and_the_standard_streams_are_not_taken_over() {
+        let file = File::open("/dev/null").expect("it is there");
+        for number in [file.as_raw_fd(), 0, 1, 2, -1, 999_999] {
+            assert_eq!(adopt(number).expect_err("not inherited").raw_os_error(), Some(EBADF));
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What a host is: the traits that KVM and the simulated host implement.
 
 use crate::{
-    ApDevice, CpuReset, CpuState, CryptoAttribute, Exit, Floating, GuestMemory, Local, ModelAttribute,
+    ApDevice, ApSource, CpuReset, CpuState, CryptoAttribute, Exit, Floating, GuestMemory, Local, ModelAttribute,
     Result, RunState,
 };
 use adjunct_cpu_model::kvm::{Capabilities, MachineAttributes};
-use std::{fmt::Debug, path::Path, sync::Arc};
+use std::{fmt::Debug, sync::Arc};
 
 /// What a host allows a VM to be (`KVM_CHECK_EXTENSION`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,14 +72,13 @@ pub trait Vm: Debug + Send + Sync {
     /// `KVM_DEV_FLIC_CLEAR_IRQS`: forgets all floating interruptions, as at a subsystem reset.
     fn clear_interruptions(&self) -> Result<()>;
 
-    /// Opens the vfio-ap mediated device at `mdev`, a directory in sysfs, for this VM: tells KVM of
-    /// it (`KVM_DEV_VFIO_FILE_ADD`), opens it, and maps all guest memory for it with IOVA = absolute
-    /// address.
+    /// Opens a vfio-ap mediated device for this VM: tells KVM of it (`KVM_DEV_VFIO_FILE_ADD`), opens it,
+    /// and maps all guest memory for it with IOVA = absolute address.
     ///
     /// # Errors
     /// EINVAL when KVM was not told; EPERM when this VM has a vfio-ap device; EBUSY when another
     /// program has it open; ENOENT and ENODEV when it does not exist. Nothing is left half-open.
-    fn open_ap(&self, mdev: &Path) -> Result<Box<dyn ApDevice>>;
+    fn open_ap(&self, source: ApSource) -> Result<Box<dyn ApDevice>>;
 }
 
 /// One vCPU. It belongs to the thread that runs it.

@@ -28,7 +28,7 @@ mod host;
 mod memory;
 mod state;
 
-pub use ap::{ApDevice, ApDeviceInfo, ApIrq, IrqInfo};
+pub use ap::{ApDevice, ApDeviceInfo, ApIrq, ApSource, IrqInfo, VfioBackend};
 pub use attribute::{CryptoAttribute, ModelAttribute, apply_cpu_model};
 pub use error::{Errno, KernelError, Result};
 pub use exit::{Exit, Floating, Local};

@@ -2,7 +2,10 @@
 
 use super::*;
 use adjunct_hypervisor::{CryptoAttribute, Floating, Result};
-use std::sync::{Arc, Mutex};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 const EINVAL: i32 = 22;
 const EBUSY: i32 = 16;
@@ -54,7 +57,7 @@ impl TestVm {
     }
 
     fn attach(&self) -> std::result::Result<Attached, AttachError> {
-        VfioAp::attach(self, Path::new(MDEV), "ap0")
+        VfioAp::attach(self, Path::new(MDEV).into(), "ap0")
     }
 
     fn log(&self) -> Vec<String> {
@@ -75,8 +78,8 @@ impl Vm for TestVm {
         self.0.act("clear_interruptions")
     }
 
-    fn open_ap(&self, mdev: &Path) -> Result<Box<dyn ApDevice>> {
-        assert_eq!(mdev, Path::new(MDEV));
+    fn open_ap(&self, source: ApSource) -> Result<Box<dyn ApDevice>> {
+        assert_eq!(source.to_string(), MDEV);
         self.0.act("open")?;
         Ok(Box::new(TestDevice(self.0.clone())))
     }
@@ -125,7 +128,7 @@ fn attaching_and_dropping_ask_the_host_in_one_order() {
     let vm = TestVm::new(|_| {});
     let Attached { device, warnings } = vm.attach().expect("nothing is refused");
     assert!(warnings.is_empty());
-    assert_eq!((device.id(), device.mdev()), ("ap0", Path::new(MDEV)));
+    assert_eq!((device.id(), device.name()), ("ap0", MDEV));
     assert!(device.release_requests().is_some() && device.config_changes().is_some());
     assert_eq!(vm.log(), ATTACH);
     drop(device);
@@ -246,7 +249,7 @@ fn a_guest_reset_resets_the_device_once_each_time() {
     let vm = TestVm::new(|_| {});
     let mut bus = ApBus::default();
     bus.reset().expect("nothing to reset");
-    bus.attach(&vm, Path::new(MDEV), "ap0").expect("the place is free");
+    bus.attach(&vm, Path::new(MDEV).into(), "ap0").expect("the place is free");
     bus.reset().expect("not refused");
     bus.reset().expect("not refused");
     assert_eq!(vm.log()[ATTACH.len()..], ["reset", "reset"]);
@@ -256,14 +259,14 @@ fn a_guest_reset_resets_the_device_once_each_time() {
 fn a_second_device_is_refused_without_asking_the_host_and_leaves_the_first_alone() {
     let vm = TestVm::new(|_| {});
     let mut bus = ApBus::default();
-    let (device, warnings) = bus.attach(&vm, Path::new(MDEV), "ap0").expect("the place is free");
+    let (device, warnings) = bus.attach(&vm, Path::new(MDEV).into(), "ap0").expect("the place is free");
     assert_eq!((device.id(), warnings.len()), ("ap0", 0));
-    let refused = bus.attach(&vm, Path::new("/sys/other"), "ap1");
+    let refused = bus.attach(&vm, Path::new("/sys/other").into(), "ap1");
     assert!(matches!(refused, Err(AttachError::SecondDevice { mdev, source: None }) if mdev == "/sys/other"));
     assert_eq!(vm.log(), ATTACH);
     assert_eq!(bus.remove().expect("the first").id(), "ap0");
     assert!(bus.device().is_none());
-    bus.attach(&vm, Path::new(MDEV), "ap2").expect("the place is free again");
+    bus.attach(&vm, Path::new(MDEV).into(), "ap2").expect("the place is free again");
 }
 
 #[test]

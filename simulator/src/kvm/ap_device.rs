@@ -1,10 +1,11 @@
-//! An mdev that a VM has open, and the way there: what a VMM does with `/dev/kvm`, `/dev/vfio` and a type 1
-//! container.
+//! An mdev that a VM has open, and the way there: what a VMM does with `/dev/kvm` and `/dev/vfio`.
 
 use super::vm::Shared;
 use crate::{Held, OpenMdev, SimHost};
 use adjunct_ap::{Sysfs, Uuid};
-use adjunct_hypervisor::{ApDevice, ApDeviceInfo, ApIrq, EventFd, IrqInfo, KernelError, Result};
+use adjunct_hypervisor::{
+    ApDevice, ApDeviceInfo, ApIrq, ApSource, EventFd, IrqInfo, KernelError, Result, VfioBackend,
+};
 use std::{
     path::Path,
     sync::{Arc, Weak},
@@ -20,6 +21,27 @@ pub(super) fn find(host: &SimHost, path: &Path) -> Result<Uuid> {
     host.list(below).map_err(|error| refused(error.raw_os_error().unwrap_or(libc::ENOENT)))?;
     let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| refused(libc::ENODEV))?;
     name.parse().map_err(|_| refused(libc::ENODEV))
+}
+
+/// The mdev that `source` names, and the way to open it: the simulated kernel has both.
+///
+/// # Errors
+/// As [`find`]; EBADF for descriptors, because no file of ours is a device of the simulated host.
+pub(super) fn resolve(host: &SimHost, source: &ApSource) -> Result<(Uuid, VfioBackend)> {
+    match source {
+        ApSource::Mdev { path, backend } => Ok((find(host, path)?, backend.unwrap_or(VfioBackend::Iommufd))),
+        ApSource::Descriptors { .. } => Err(KernelError::new(BIND_IOMMUFD, source.to_string(), libc::EBADF)),
+    }
+}
+
+const BIND_IOMMUFD: &str = "VFIO_DEVICE_BIND_IOMMUFD";
+
+/// The request that opens the device, and those that map memory for it.
+fn requests(backend: VfioBackend) -> (&'static str, &'static [&'static str]) {
+    match backend {
+        VfioBackend::Group => ("VFIO_GROUP_GET_DEVICE_FD", &["VFIO_IOMMU_MAP_DMA"]),
+        VfioBackend::Iommufd => (BIND_IOMMUFD, &["VFIO_DEVICE_ATTACH_IOMMUFD_PT", "IOMMU_IOAS_MAP"]),
+    }
 }
 
 /// An open vfio-ap device of the simulated host.
@@ -40,20 +62,21 @@ pub struct SimApDevice {
 impl SimApDevice {
     /// Tells KVM of the mdev, opens it and maps all guest memory for it. Whatever was reached before a refusal is
     /// given back.
-    pub(super) fn open(vm: &Arc<Shared>, uuid: Uuid) -> Result<Self> {
+    pub(super) fn open(vm: &Arc<Shared>, uuid: Uuid, backend: VfioBackend) -> Result<Self> {
         let host = vm.host.clone();
+        let (opens, maps) = requests(backend);
         let acts = host.acts();
         acts.act("KVM_DEV_VFIO_FILE_ADD", uuid.to_string())?;
         let file = acts.hold(format!("VFIO file {uuid}"));
-        acts.act("VFIO_GROUP_GET_DEVICE_FD", uuid.to_string())?;
+        acts.act(opens, uuid.to_string())?;
         let mdev = host
             .open_mdev(uuid, vm.id, vm.crypto.clone())
-            .map_err(|errno| KernelError::new("VFIO_GROUP_GET_DEVICE_FD", uuid.to_string(), errno))?;
+            .map_err(|errno| KernelError::new(opens, uuid.to_string(), errno))?;
         // From here on the mdev is open; dropping it closes it.
         let device = acts.hold(format!("VFIO device {uuid}"));
         let mut held = vec![device, file];
         if let Some(memory) = &vm.memory {
-            acts.act("VFIO_IOMMU_MAP_DMA", uuid.to_string())?;
+            maps.iter().try_for_each(|request| acts.act(request, uuid.to_string()))?;
             mdev.map_dma(0..memory.size());
             held.insert(0, acts.hold(format!("DMA map {uuid}")));
         }

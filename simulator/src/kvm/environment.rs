@@ -165,7 +165,7 @@ mod tests {
         let mut proto = SimProtoVm::create(&host).expect("KVM makes VMs");
         proto.set_crypto(CryptoAttribute::EnableApie).expect("the host has AP");
         let (vm, _vcpus) = proto.build(1).expect("KVM makes vCPUs");
-        let _device = vm.open_ap(&Path::new("/sys").join(MDEV)).expect("the mdev is free");
+        let _device = vm.open_ap(Path::new("/sys").join(MDEV).into()).expect("the mdev is free");
 
         let mut queues = Queues { vm: &vm.shared, id: 0 };
         assert!(queues.apcb().has(0x0604) && queues.apcb().has(0x0504));

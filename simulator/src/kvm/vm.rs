@@ -12,11 +12,8 @@ use super::{
 };
 use crate::{GuestCrypto, Held, InterruptSink, OpenMdev, SimHost, VmId};
 use adjunct_ap::Matrix;
-use adjunct_hypervisor::{ApDevice, CryptoAttribute, Floating, KernelError, Result, Vm};
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak},
-};
+use adjunct_hypervisor::{ApDevice, ApSource, CryptoAttribute, Floating, KernelError, Result, Vm};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 /// What errors and the list of acts call a VM.
 pub(super) const THE_VM: &str = "the VM";
@@ -158,11 +155,11 @@ impl SimVm {
     ///
     /// # Errors
     /// As there.
-    pub fn open_ap(&self, mdev: &Path) -> Result<SimApDevice> {
+    pub fn open_ap(&self, source: ApSource) -> Result<SimApDevice> {
         let shared = &self.shared;
-        let uuid = super::ap_device::find(&shared.host, mdev)?;
+        let (uuid, backend) = super::ap_device::resolve(&shared.host, &source)?;
         shared.create_vfio_device()?;
-        let device = SimApDevice::open(shared, uuid)?;
+        let device = SimApDevice::open(shared, uuid, backend)?;
         *lock(&shared.hook) = device.hook();
         Ok(device)
     }
@@ -197,8 +194,8 @@ impl Vm for SimVm {
         Ok(())
     }
 
-    fn open_ap(&self, mdev: &Path) -> Result<Box<dyn ApDevice>> {
-        Ok(Box::new(Self::open_ap(self, mdev)?))
+    fn open_ap(&self, source: ApSource) -> Result<Box<dyn ApDevice>> {
+        Ok(Box::new(Self::open_ap(self, source)?))
     }
 }
 

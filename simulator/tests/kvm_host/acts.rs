@@ -18,7 +18,7 @@ fn life_of_a_vm(host: &SimHost) -> Result<()> {
     proto.set_crypto(CryptoAttribute::EnableApie)?;
     proto.set_model(ModelAttribute::ProcessorUvFeatGuest(&[0; 8]))?;
     let Built { mut vcpus, vm } = proto.create_vcpus(2)?;
-    let device = vm.open_ap(&mdev(1))?;
+    let device = vm.open_ap(mdev(1).into())?;
     device.info()?;
     device.irq_info(ApIrq::ConfigChanged)?;
     device.set_irq(ApIrq::ReleaseRequest, Some(&event))?;
@@ -53,8 +53,9 @@ fn the_acts_are_the_kernels_requests_in_their_order() {
         "KVM_CREATE_VCPU vCPU 1".to_owned(),
         "KVM_CREATE_DEVICE VFIO".to_owned(),
         format!("KVM_DEV_VFIO_FILE_ADD {uuid}"),
-        format!("VFIO_GROUP_GET_DEVICE_FD {uuid}"),
-        format!("VFIO_IOMMU_MAP_DMA {uuid}"),
+        format!("VFIO_DEVICE_BIND_IOMMUFD {uuid}"),
+        format!("VFIO_DEVICE_ATTACH_IOMMUFD_PT {uuid}"),
+        format!("IOMMU_IOAS_MAP {uuid}"),
         format!("VFIO_DEVICE_SET_IRQS {uuid} ReleaseRequest"),
         format!("VFIO_DEVICE_SET_IRQS {uuid} ConfigChanged"),
         format!("VFIO_DEVICE_RESET {uuid}"),

@@ -156,7 +156,7 @@ fn an_mdev_that_is_refused_takes_the_hook_on_old_kernels() {
     for (kernel, code) in [("7.0", 1), ("7.2", 0)] {
         let host = host_with(&[("\"7.2\"", &format!("{kernel:?}"))]);
         let mut guest = Guest::with_mdev(&host);
-        guest.vm.open_ap(&mdev(2)).expect_err("the VM has one");
+        guest.vm.open_ap(mdev(2).into()).expect_err("the VM has one");
         assert_eq!(answer(aqic(&mut guest, 0x0504, ENABLE, NIB)), response(code), "{kernel}");
     }
 }
@@ -169,7 +169,7 @@ fn the_ap_facilities_are_off_until_user_space_asks_for_them() {
     proto.set_memory(&memory).expect("1M is memory");
     proto.set_crypto(CryptoAttribute::EnableApie).expect("the host has AP");
     let mut guest = Builder { proto, memory }.build(1);
-    guest.device = Some(guest.vm.open_ap(&mdev(1)).expect("the mdev is free"));
+    guest.device = Some(guest.vm.open_ap(mdev(1).into()).expect("the mdev is free"));
     assert_eq!(aqic(&mut guest, 0x0504, ENABLE, NIB).0, SPECIFICATION, "65");
     // STFLE of two doublewords.
     guest.set(&[(0, 1)]);
@@ -184,6 +184,6 @@ fn closing_the_device_ends_interruptions() {
     let mut guest = Guest::with_mdev(&host());
     assert_eq!(answer(aqic(&mut guest, 0x0504, ENABLE | 6, NIB)), response(0));
     guest.device = None;
-    guest.device = Some(guest.vm.open_ap(&mdev(1)).expect("it was given back"));
+    guest.device = Some(guest.vm.open_ap(mdev(1).into()).expect("it was given back"));
     assert_eq!(answer(aqic(&mut guest, 0x0504, ENABLE | 6, NIB)), response(0), "it was disabled");
 }

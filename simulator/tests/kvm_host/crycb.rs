@@ -48,7 +48,7 @@ fn the_masks_come_with_the_mdev_and_go_with_it() {
     let host = host();
     let mut guest = Builder::new(&host, &[]).build(1);
     assert_eq!(set_bytes(&guest), []);
-    guest.device = Some(guest.vm.open_ap(&mdev(2)).expect("the mdev is free"));
+    guest.device = Some(guest.vm.open_ap(mdev(2).into()).expect("the mdev is free"));
     let seen = guest.vm.apcb(0);
     assert_eq!(seen.apm.iter().collect::<Vec<_>>(), [Apid(5)]);
     assert_eq!(seen.aqm.iter().collect::<Vec<_>>(), [Apqi(0x47), Apqi(0xff)]);
@@ -61,7 +61,7 @@ fn the_masks_come_with_the_mdev_and_go_with_it() {
 fn masks_are_set_whether_or_not_ap_instructions_are_interpreted() {
     let host = host();
     let (vm, _vcpus) = SimProtoVm::create(&host).expect("a VM").build(1).expect("a vCPU");
-    let _device = vm.open_ap(&mdev(1)).expect("APIE is no condition");
+    let _device = vm.open_ap(mdev(1).into()).expect("APIE is no condition");
     assert_eq!(vm.crycb()[0x80], 0x06);
     // Without APIE and facility 76 SIE has no CRYCB.
     assert_eq!(vm.sie_block(0).expect("one vCPU").crycbd, 0);
@@ -75,7 +75,7 @@ fn vms_have_control_blocks_of_their_own() {
     let host = host();
     let [one, two] = [1, 2].map(|n| {
         let mut guest = Builder::new(&host, &[]).build(1);
-        guest.device = Some(guest.vm.open_ap(&mdev(n)).expect("the mdev is free"));
+        guest.device = Some(guest.vm.open_ap(mdev(n).into()).expect("the mdev is free"));
         guest
     });
     let [a, b] = [&one, &two].map(|guest| guest.vm.sie_block(0).expect("one vCPU").crycbd);

@@ -70,7 +70,7 @@ fn three_guests_share_the_machine_and_no_queue() {
     let mut found = Vec::new();
     let mut guests = [1, 2, 3].map(|n| {
         let mut guest = Builder::new(&host, &[]).build(1);
-        guest.device = Some(guest.vm.open_ap(&mdev(n)).expect("the mdev is free"));
+        guest.device = Some(guest.vm.open_ap(mdev(n).into()).expect("the mdev is free"));
         guest
     });
     for guest in &mut guests {

@@ -127,13 +127,13 @@ fn a_stopped_vcpu_and_one_without_memory_do_not_run() {
 fn a_vm_has_one_mdev_and_an_mdev_one_vm() {
     let host = host();
     let first = crate::support::Guest::with_mdev(&host);
-    assert_eq!(errno(first.vm.open_ap(&mdev(2))), libc::EPERM);
+    assert_eq!(errno(first.vm.open_ap(mdev(2).into())), libc::EPERM);
     let second = Builder::new(&host, &[]).build(1);
-    assert_eq!(errno(second.vm.open_ap(&mdev(1))), libc::EBUSY);
+    assert_eq!(errno(second.vm.open_ap(mdev(1).into())), libc::EBUSY);
     // Neither refusal took anything.
-    second.vm.open_ap(&mdev(2)).expect("it is free");
+    second.vm.open_ap(mdev(2).into()).expect("it is free");
     drop(first);
-    second.vm.open_ap(&mdev(1)).expect("it was given back");
+    second.vm.open_ap(mdev(1).into()).expect("it was given back");
 }
 
 #[test]
@@ -141,8 +141,8 @@ fn an_mdev_that_does_not_exist_is_not_opened() {
     let host = host();
     let guest = Builder::new(&host, &[]).build(1);
     let before = host.acts().len();
-    assert_eq!(errno(guest.vm.open_ap(&mdev(9))), libc::ENOENT);
-    assert_eq!(errno(guest.vm.open_ap(Path::new("/sys/devices/vfio_ap/matrix"))), libc::ENODEV);
+    assert_eq!(errno(guest.vm.open_ap(mdev(9).into())), libc::ENOENT);
+    assert_eq!(errno(guest.vm.open_ap(Path::new("/sys/devices/vfio_ap/matrix").into())), libc::ENODEV);
     assert_eq!(host.acts().len(), before, "looking is no act");
 }
 
@@ -157,7 +157,7 @@ fn every_spelling_of_an_mdevs_path_opens_it() {
         "/sys/class/mdev_bus/matrix",
         "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/devices",
     ] {
-        guest.vm.open_ap(&Path::new(dir).join(&name)).expect(dir);
+        guest.vm.open_ap(Path::new(dir).join(&name).into()).expect(dir);
     }
 }
 
@@ -165,7 +165,7 @@ fn every_spelling_of_an_mdevs_path_opens_it() {
 fn old_kernels_have_one_interrupt_of_the_device() {
     let host = host_with(&[("\"7.2\"", "\"6.12\"")]);
     let (vm, _vcpus) = proto(&host).build(1).expect("a VM");
-    let device = vm.open_ap(&mdev(1)).expect("the mdev is free");
+    let device = vm.open_ap(mdev(1).into()).expect("the mdev is free");
     assert_eq!(device.info().expect("an answer").num_irqs, 1);
     assert_eq!(errno(device.irq_info(ApIrq::ConfigChanged)), libc::EINVAL);
     let before = host.acts().len();

@@ -160,7 +160,7 @@ impl Guest {
     /// A guest with one vCPU, all facilities and the mdev of guest 1.
     pub(crate) fn with_mdev(host: &SimHost) -> Self {
         let mut guest = Builder::new(host, &[]).build(1);
-        guest.device = Some(guest.vm.open_ap(&mdev(1)).expect("the mdev is free"));
+        guest.device = Some(guest.vm.open_ap(mdev(1).into()).expect("the mdev is free"));
         guest
     }
 
@@ -251,6 +251,6 @@ pub(crate) fn without_apie(host: &SimHost) -> Guest {
     proto.set_memory(&memory).expect("1M is memory");
     proto.set_model(ModelAttribute::Processor(&processor(host, &[]))).expect("before vCPUs");
     let mut guest = Builder { proto, memory }.build(1);
-    guest.device = Some(guest.vm.open_ap(&mdev(1)).expect("the mdev is free"));
+    guest.device = Some(guest.vm.open_ap(mdev(1).into()).expect("the mdev is free"));
     guest
 }
