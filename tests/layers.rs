@@ -13,6 +13,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cpu-model", &[]),
     ("devices", &["adjunct-hypervisor"]),
     ("hypervisor", &["adjunct-cpu-model"]),
+    // What bindgen makes of the kernel's headers, under the name that kvm-ioctls asks for.
+    ("kvm-bindings", &[]),
     ("simulator", &["adjunct-ap", "adjunct-cpu-model", "adjunct-hypervisor", "adjunct-zarch"]),
     ("zarch", &[]),
 ];

@@ -25,15 +25,18 @@ pub mod descriptor;
 mod error;
 mod exit;
 mod host;
+#[cfg(target_arch = "s390x")]
+pub mod kvm;
 mod memory;
 mod state;
+pub mod vfio;
 
 pub use ap::{ApDevice, ApDeviceInfo, ApIrq, ApSource, IrqInfo, VfioBackend};
 pub use attribute::{CryptoAttribute, ModelAttribute, apply_cpu_model};
 pub use error::{Errno, KernelError, Result};
 pub use exit::{Exit, Floating, Local};
 pub use host::{Built, Hypervisor, Kick, Limits, ProtoVm, Vcpu, Vm};
-pub use memory::{GuestMemory, MemoryError, MemorySize, allocate};
+pub use memory::{GuestMemory, GuestRegion, MemoryError, MemorySize, allocate};
 pub use state::{CpuReset, CpuState, Psw, RunState};
 
 pub use vmm_sys_util::eventfd::EventFd;

@@ -4,11 +4,13 @@ use crate::support::{Builder, host, host_of, host_with, mdev, memory};
 use adjunct_cpu_model::Feature;
 use adjunct_cpu_model::kvm::Capabilities;
 use adjunct_hypervisor::{
-    ApDevice, ApIrq, CryptoAttribute, Hypervisor, KernelError, ModelAttribute, ProtoVm, Vcpu, Vm,
+    ApDevice, ApIrq, CryptoAttribute, GuestMemory, GuestRegion, Hypervisor, KernelError, ModelAttribute,
+    ProtoVm, Vcpu, Vm,
 };
 use adjunct_simulator::SimProtoVm;
 use std::fmt::Debug;
 use std::path::Path;
+use vm_memory::GuestAddress;
 
 fn errno<T: Debug>(result: Result<T, KernelError>) -> i32 {
     result.expect_err("it is refused").errno.errno()
@@ -89,10 +91,14 @@ fn more_vcpus_than_slots_are_einval_and_nothing_stays() {
     proto(&host).build(limit).expect("as many as there are slots");
 }
 
+fn memory_at(start: u64, len: usize) -> GuestMemory {
+    let region = GuestRegion::new(GuestAddress(start), len).expect("memory can be had");
+    GuestMemory::from_regions(vec![region]).expect("one region")
+}
+
 #[test]
 fn memory_that_is_no_multiple_of_a_mebibyte_is_refused_by_old_kernels_only() {
-    let odd = adjunct_hypervisor::GuestMemory::from_ranges(&[(vm_memory::GuestAddress(0), 0x18_1000)])
-        .expect("memory can be had");
+    let odd = memory_at(0, 0x18_1000);
     for (kernel, accepted) in [("6.12", false), ("6.17", true), ("7.2", true)] {
         let host = host_with(&[("\"7.2\"", &format!("{kernel:?}"))]);
         let answer = proto(&host).set_memory(&odd);
@@ -107,9 +113,7 @@ fn a_memory_slot_is_set_once() {
     let mut vm = proto(&host);
     vm.set_memory(&memory()).expect("the first");
     assert_eq!(errno(vm.set_memory(&memory())), libc::EINVAL);
-    let elsewhere =
-        adjunct_hypervisor::GuestMemory::from_ranges(&[(vm_memory::GuestAddress(1 << 20), 1 << 20)])
-            .expect("memory can be had");
+    let elsewhere = memory_at(1 << 20, 1 << 20);
     assert_eq!(errno(proto(&host).set_memory(&elsewhere)), libc::EINVAL);
 }
 

@@ -1,0 +1,81 @@
+//! The attributes of a VM in the terms of this crate.
+
+use super::{
+    ioctls::{VmRequests, attribute},
+    refused,
+    vm::THE_VM,
+};
+use crate::{CryptoAttribute, Errno, ModelAttribute, Result};
+use adjunct_cpu_model::kvm::MachineAttributes;
+use kvm_ioctls::VmFd;
+
+/// What KVM is asked of and told about the CPU of a VM.
+pub(super) trait VmAttributes {
+    /// What a guest's CPU may be.
+    fn machine(&self) -> Result<MachineAttributes>;
+
+    /// Sets one attribute of the CPU model.
+    fn set_model(&self, attribute: ModelAttribute<'_>) -> Result<()>;
+
+    /// Whether guests can have collaborative memory management.
+    fn has_cmma(&self) -> bool;
+
+    /// Whether KVM knows `attribute`, on this host.
+    fn has_crypto(&self, attribute: CryptoAttribute) -> bool;
+
+    /// Sets `attribute`.
+    fn set_crypto(&self, attribute: CryptoAttribute) -> Result<()>;
+}
+
+impl VmAttributes for VmFd {
+    fn machine(&self) -> Result<MachineAttributes> {
+        let refused = |request| move |errno| refused(request, THE_VM, errno);
+        Ok(MachineAttributes {
+            machine: self.attribute(attribute::MACHINE).map_err(refused("KVM_S390_VM_CPU_MODEL/MACHINE"))?,
+            feat: self
+                .attribute(attribute::MACHINE_FEAT)
+                .map_err(refused("KVM_S390_VM_CPU_MODEL/MACHINE_FEAT"))?,
+            subfunc: self
+                .attribute(attribute::MACHINE_SUBFUNC)
+                .map_err(refused("KVM_S390_VM_CPU_MODEL/MACHINE_SUBFUNC"))?,
+            uv_feat: if_known(self.attribute(attribute::MACHINE_UV_FEAT_GUEST))
+                .map_err(refused("KVM_S390_VM_CPU_MODEL/MACHINE_UV_FEAT_GUEST"))?,
+        })
+    }
+
+    fn set_model(&self, attribute: ModelAttribute<'_>) -> Result<()> {
+        match attribute {
+            ModelAttribute::Processor(value) => self.set_attribute(attribute::PROCESSOR, value),
+            ModelAttribute::ProcessorFeat(value) => self.set_attribute(attribute::PROCESSOR_FEAT, value),
+            ModelAttribute::ProcessorSubfunc(value) => {
+                self.set_attribute(attribute::PROCESSOR_SUBFUNC, value)
+            }
+            ModelAttribute::EnableCmma => self.set_attribute(attribute::ENABLE_CMMA, &[]),
+            ModelAttribute::ProcessorUvFeatGuest(value) => {
+                self.set_attribute(attribute::PROCESSOR_UV_FEAT_GUEST, value)
+            }
+        }
+        .map_err(|errno| refused(attribute.name(), THE_VM, errno))
+    }
+
+    fn has_cmma(&self) -> bool {
+        self.has_attribute(attribute::ENABLE_CMMA) && self.has_attribute(attribute::CLR_CMMA)
+    }
+
+    fn has_crypto(&self, attribute: CryptoAttribute) -> bool {
+        self.has_attribute(attribute::crypto(attribute))
+    }
+
+    fn set_crypto(&self, attribute: CryptoAttribute) -> Result<()> {
+        self.set_attribute(attribute::crypto(attribute), &[])
+            .map_err(|errno| refused(attribute.name(), THE_VM, errno))
+    }
+}
+
+/// `None` for an attribute that is newer than the kernel.
+fn if_known<T>(answer: std::result::Result<T, Errno>) -> std::result::Result<Option<T>, Errno> {
+    match answer {
+        Err(errno) if errno.errno() == libc::ENXIO => Ok(None),
+        answer => answer.map(Some),
+    }
+}
