@@ -1,6 +1,6 @@
 //! The command line: what can be typed, and its help. Parsing opens nothing and asks no host.
 
-use crate::config::{Config, ConsoleTarget, EventTarget, HostChoice, Image, VfioApOption};
+use crate::config::{Config, ConsoleTarget, EventTarget, HostChoice, Image, KeyWrapping, VfioApOption};
 use adjunct_cpu_model::CpuSpec;
 use adjunct_hypervisor::MemorySize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,8 +8,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 /// A VMM for s390x that gives IBM Z crypto adapters (vfio-ap) to a guest.
 ///
-/// This version runs guests on a simulated host: AP bus, vfio_ap, KVM's crypto half and a
-/// z/Architecture interpreter in memory. No cryptography is simulated. KVM on IBM Z is to come.
+/// On IBM Z it uses KVM and VFIO. Everywhere it has a simulated host: AP bus, vfio_ap, KVM's crypto
+/// half and a z/Architecture interpreter in memory; no cryptography is simulated.
 #[derive(Debug, Parser)]
 #[command(name = "adjunct", version, max_term_width = 80, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -29,7 +29,7 @@ const AFTER_HELP: &str = "Examples:
 
 const RUN_AFTER_HELP: &str = "\
 Options that QEMU has are also taken as QEMU writes them, with one dash: -append,
--cpu, -device, -initrd, -kernel, -m, -memory, -smp.
+-cpu, -device, -initrd, -kernel, -m, -machine, -memory, -smp.
 
 The exit status is 0 when the guest ended as it should; adjunct-run(1) lists all.";
 
@@ -101,10 +101,10 @@ pub enum CpuCommand {
 /// Options of `adjunct run`. Those that QEMU has are also taken with one dash: `-cpu`, `-device`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Where the guest runs: sim (the built-in simulated host), sim:FILE.toml or kvm
+    /// Where the guest runs: kvm, sim (the built-in simulated host) or sim:FILE.toml
     ///
-    /// This version can't use KVM yet, and says so. Without this option it is KVM where there is
-    /// one, else the built-in simulated host.
+    /// kvm needs IBM Z; kvm:fd=N is /dev/kvm opened by whoever started adjunct. Without this option
+    /// it is KVM where there is one, else the built-in simulated host.
     #[arg(long, value_name = "HOST")]
     host: Option<HostChoice>,
 
@@ -120,8 +120,19 @@ pub struct RunArgs {
     ///
     /// sysfsdev is the mediated matrix device: /sys/devices/vfio_ap/matrix/UUID or one of its other
     /// names in sysfs. id is what events call the device; the default is the UUID.
-    #[arg(long, value_name = "vfio-ap,sysfsdev=PATH[,id=ID]")]
+    ///
+    /// backend is VFIO's way to open it: group (/dev/vfio/N and /dev/vfio/vfio) or iommufd
+    /// (/dev/vfio/devices/vfioN and /dev/iommu); without it, what the host has. fd=N,iommufd=N
+    /// instead of sysfsdev are /dev/vfio/devices/vfioN and /dev/iommu, opened by whoever started
+    /// adjunct.
+    #[arg(long, value_name = "vfio-ap,sysfsdev=PATH[,backend=group|iommufd][,id=ID]")]
     device: Vec<VfioApOption>,
+
+    /// Wrapping keys of a guest whose CPU wraps keys: aes-key-wrap=on|off, dea-key-wrap=on|off
+    ///
+    /// Both are on unless switched off; the guest gets new ones at each reset.
+    #[arg(long, value_name = "KEY=on|off[,KEY=on|off]")]
+    machine: Option<KeyWrapping>,
 
     /// Guest memory, a multiple of 1M; a plain number is MiB
     #[arg(long, value_name = "SIZE", default_value = "256M")]
@@ -202,13 +213,13 @@ impl RunArgs {
         let mut devices = self.device.into_iter();
         let device = devices.next();
         if let Some(second) = devices.next() {
-            if device.as_ref().is_some_and(|first: &VfioApOption| first.sysfsdev == second.sysfsdev) {
-                return Err(format!("--device {} is given twice", second.sysfsdev.display()));
+            if device.as_ref().is_some_and(|first: &VfioApOption| first.choice == second.choice) {
+                return Err(format!("--device vfio-ap,{} is given twice", second.choice));
             }
             return Err(format!(
                 "--device is given twice: a guest can have one vfio-ap device (KVM has one AP control block \
                  for each VM); put all adapters and domains into one mediated device and drop {}",
-                second.sysfsdev.display()
+                second.choice
             ));
         }
         if self.kernel == Image::Apcheck && (self.initrd.is_some() || self.append.is_some()) {
@@ -218,6 +229,7 @@ impl RunArgs {
             host: self.host,
             cpu: self.cpu,
             device,
+            key_wrapping: self.machine.unwrap_or_default(),
             memory: self.memory,
             vcpus: self.smp,
             kernel: self.kernel,
@@ -230,13 +242,14 @@ impl RunArgs {
 }
 
 /// QEMU's long options with one dash, as people have them in their scripts.
-const SINGLE_DASH: [(&str, &str); 8] = [
+const SINGLE_DASH: [(&str, &str); 9] = [
     ("-append", "--append"),
     ("-cpu", "--cpu"),
     ("-device", "--device"),
     ("-initrd", "--initrd"),
     ("-kernel", "--kernel"),
     ("-m", "--memory"),
+    ("-machine", "--machine"),
     ("-memory", "--memory"),
     ("-smp", "--smp"),
 ];

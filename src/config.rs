@@ -1,9 +1,15 @@
 //! What the user asked for. Pure: making a [`Config`] opens nothing and asks no host.
 
+mod device;
+mod machine;
+
+pub use device::{DeviceChoice, DeviceError, VfioApOption};
+pub use machine::KeyWrapping;
+
 use crate::option::{OptionError, OptionString};
 use adjunct_cpu_model::CpuSpec;
 use adjunct_hypervisor::MemorySize;
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, os::fd::RawFd, path::PathBuf, str::FromStr};
 
 /// A guest as the user wants it.
 #[derive(Clone, Debug)]
@@ -14,6 +20,8 @@ pub struct Config {
     pub cpu: CpuSpec,
     /// Its AP device.
     pub device: Option<VfioApOption>,
+    /// Which wrapping keys it has, if its CPU wraps keys.
+    pub key_wrapping: KeyWrapping,
     /// Its memory.
     pub memory: MemorySize,
     /// Number of vCPUs, at least 1.
@@ -37,6 +45,7 @@ impl Config {
             host: None,
             cpu: CpuSpec::default(),
             device,
+            key_wrapping: KeyWrapping::default(),
             memory: MemorySize::MEBIBYTE,
             vcpus: 1,
             kernel: Image::Apcheck,
@@ -53,6 +62,8 @@ impl Config {
 pub enum HostChoice {
     /// This machine's KVM.
     Kvm,
+    /// This machine's KVM by `/dev/kvm` that somebody else opened: a file descriptor that this process inherits.
+    KvmFrom(RawFd),
     /// The built-in simulated host, `resources/hosts/three-guests.toml`.
     Simulated,
     /// A simulated host from a file.
@@ -67,57 +78,12 @@ impl FromStr for HostChoice {
             None if text == "kvm" => Ok(Self::Kvm),
             None if text == "sim" => Ok(Self::Simulated),
             Some(("sim", file)) if !file.is_empty() => Ok(Self::SimulatedFrom(file.into())),
-            _ => Err("write kvm, sim or sim:FILE.toml".into()),
+            Some(("kvm", place)) => match place.strip_prefix("fd=").map(descriptor) {
+                Some(Ok(number)) => Ok(Self::KvmFrom(number)),
+                _ => Err("write kvm or kvm:fd=N, with the number of an open file descriptor".into()),
+            },
+            _ => Err("write kvm, kvm:fd=N, sim or sim:FILE.toml".into()),
         }
-    }
-}
-
-/// `--device vfio-ap,sysfsdev=PATH[,id=ID]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VfioApOption {
-    /// The mediated matrix device in sysfs, as typed.
-    pub sysfsdev: PathBuf,
-    /// What events call the device.
-    pub id: Option<String>,
-}
-
-impl VfioApOption {
-    const KEYS: &'static [&'static str] = &["sysfsdev", "id"];
-}
-
-/// Why a `--device` can't be understood.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceError {
-    /// Another kind of device.
-    #[error("there is no device {0:?}; adjunct has one: vfio-ap")]
-    NoSuchDevice(String),
-    /// No kind of device.
-    #[error("which device? write vfio-ap,sysfsdev=PATH")]
-    NoDevice,
-    /// Its keys and values.
-    #[error(transparent)]
-    Option(#[from] OptionError),
-}
-
-impl FromStr for VfioApOption {
-    type Err = DeviceError;
-
-    fn from_str(text: &str) -> Result<Self, DeviceError> {
-        let mut option = OptionString::parse(text)?;
-        match option.head.as_deref() {
-            Some("vfio-ap") => {}
-            Some(other) => return Err(DeviceError::NoSuchDevice(other.to_owned())),
-            None => return Err(DeviceError::NoDevice),
-        }
-        let sysfsdev = option.take("sysfsdev");
-        let id = option.take("id");
-        option.finish(Self::KEYS)?;
-        let sysfsdev = sysfsdev.filter(|path| !path.is_empty()).ok_or(OptionError::Missing("sysfsdev"))?;
-        if let Some(id) = id.as_deref().filter(|id| id.is_empty()) {
-            let reason = "write a name, or leave it out".into();
-            return Err(OptionError::BadValue { key: "id", value: id.to_owned(), reason }.into());
-        }
-        Ok(Self { sysfsdev: sysfsdev.into(), id })
     }
 }
 
@@ -186,13 +152,19 @@ impl FromStr for ConsoleTarget {
     }
 }
 
+/// The number of a file descriptor that this process inherits; the error says what to write.
+fn descriptor(text: &str) -> Result<RawFd, String> {
+    let number = text.parse().ok().filter(|number| *number >= 0);
+    number.ok_or_else(|| "write the number of an open file descriptor".to_owned())
+}
+
 /// Where events go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventTarget {
     /// A file, made anew.
     Path(PathBuf),
     /// A file descriptor that this process inherits.
-    Descriptor(i32),
+    Descriptor(RawFd),
 }
 
 impl EventTarget {
@@ -220,13 +192,9 @@ impl FromStr for EventTarget {
         option.finish(Self::KEYS)?;
         match (path, fd) {
             (Some(path), None) if !path.is_empty() => Ok(Self::Path(path.into())),
-            (None, Some(value)) => match value.parse() {
-                Ok(number) if number >= 0 => Ok(Self::Descriptor(number)),
-                _ => {
-                    let reason = "write the number of an open file descriptor".into();
-                    Err(OptionError::BadValue { key: "fd", value, reason })
-                }
-            },
+            (None, Some(value)) => descriptor(&value)
+                .map(Self::Descriptor)
+                .map_err(|reason| OptionError::BadValue { key: "fd", value, reason }),
             (Some(value), Some(_)) => {
                 let reason = "write path= or fd=, not both".into();
                 Err(OptionError::BadValue { key: "path", value, reason })
@@ -242,37 +210,12 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_device_is_read_with_its_path_and_id() {
-        let option: VfioApOption = "vfio-ap,id=ap0,sysfsdev=/sys/x".parse().expect("well formed");
-        assert_eq!(option, VfioApOption { sysfsdev: "/sys/x".into(), id: Some("ap0".into()) });
-    }
-
-    #[test]
-    fn a_device_of_another_kind_is_refused_by_name() {
-        // QEMU's documentation writes vfio_ap in one place; QEMU refuses it too.
-        for kind in ["vfio_ap", "vfio-pci", "virtio-net"] {
-            let refused = format!("{kind},sysfsdev=/x").parse::<VfioApOption>().expect_err("not vfio-ap");
-            assert_eq!(refused, DeviceError::NoSuchDevice(kind.into()));
-        }
-    }
-
-    #[test]
-    fn a_device_without_its_path_or_with_unknown_or_doubled_keys_is_refused() {
-        let refusal = |text: &str| text.parse::<VfioApOption>().expect_err(text).to_string();
-        assert_eq!(refusal("vfio-ap"), "sysfsdev= is missing");
-        assert_eq!(refusal("vfio-ap,sysfsdev="), "sysfsdev= is missing");
-        assert_eq!(
-            refusal("vfio-ap,sysfsdev=/x,iommufd=i"),
-            "there is no option \"iommufd\"; known are sysfsdev, id"
-        );
-        assert_eq!(refusal("vfio-ap,sysfsdev=/x,sysfsdev=/y"), "\"sysfsdev\" is given twice");
-        assert_eq!(refusal("sysfsdev=/x"), "which device? write vfio-ap,sysfsdev=PATH");
-    }
-
-    #[test]
     fn hosts_consoles_images_and_event_targets_are_read_as_documented() {
         assert_eq!("sim:a:b.toml".parse(), Ok(HostChoice::SimulatedFrom("a:b.toml".into())));
-        assert!("sim:".parse::<HostChoice>().is_err());
+        assert_eq!("kvm:fd=7".parse(), Ok(HostChoice::KvmFrom(7)));
+        for bad in ["sim:", "kvm:", "kvm:7", "kvm:fd=-1", "kvm:fd=x"] {
+            assert!(bad.parse::<HostChoice>().is_err(), "{bad}");
+        }
         assert!("KVM".parse::<HostChoice>().is_err());
         assert_eq!("file:/tmp/x".parse(), Ok(ConsoleTarget::File("/tmp/x".into())));
         assert!("file:".parse::<ConsoleTarget>().is_err());
@@ -287,7 +230,6 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_an_option_parser_panic(text in ".{0,60}") {
-            let _ = text.parse::<VfioApOption>();
             let _ = text.parse::<EventTarget>();
             let _ = text.parse::<HostChoice>();
             let _ = text.parse::<ConsoleTarget>();

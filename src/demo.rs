@@ -4,7 +4,7 @@
 //! `adjunct run` would start, all three at once on the same host, and what they print is theirs.
 
 use crate::{
-    config::{Config, VfioApOption},
+    config::{Config, DeviceChoice, VfioApOption},
     console::Kept,
     event::Events,
     exit_status::ExitStatus,
@@ -129,7 +129,8 @@ fn show_shares(out: &mut impl Write, host: &Host, mdevs: &[Mdev<'_>]) -> Result<
 
 fn build(host: &Host, uuid: Uuid, console: &Kept) -> Result<Machine, DemoError> {
     let sysfsdev = format!("/sys/devices/vfio_ap/matrix/{uuid}").into();
-    let config = Config::apcheck(Some(VfioApOption { sysfsdev, id: None }));
+    let choice = DeviceChoice::Mdev { sysfsdev, backend: None };
+    let config = Config::apcheck(Some(VfioApOption { choice, id: None }));
     Ok(plan(&config, host)?.build(&*host.hypervisor, console.consoles())?)
 }
 

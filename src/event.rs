@@ -34,8 +34,8 @@ pub enum Event<'a> {
     ApAttached {
         /// What the user calls the device.
         id: &'a str,
-        /// UUID of the mediated device.
-        mdev: &'a str,
+        /// UUID of the mediated device, if it is known.
+        mdev: Option<&'a str>,
         /// The guest's queues as sysfs writes them: `05.0004`.
         apqns: &'a [String],
     },
@@ -148,7 +148,7 @@ mod tests {
         let events = [
             Event::HostChecked { host: "KVM", warnings: &warnings },
             Event::VmBuilt { cpu: "host", vcpus: 2, memory: 1 << 28 },
-            Event::ApAttached { id: "ap0", mdev: "6c4a", apqns: &apqns },
+            Event::ApAttached { id: "ap0", mdev: Some("6c4a"), apqns: &apqns },
             Event::ApConfigChanged { id: "ap0", apqns: &[] },
             Event::ApReleaseRequested { id: "ap0" },
             Event::GuestReset { kind: "load-normal" },

@@ -39,7 +39,9 @@ impl RunError {
     /// What the caller of `adjunct` is told.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::Host(_) | Self::Plan(_) | Self::Build(BuildError::Load { .. } | BuildError::Memory(_)) => {
+            Self::Host(_)
+            | Self::Plan(_)
+            | Self::Build(BuildError::Load { .. } | BuildError::Memory(_) | BuildError::Descriptor { .. }) => {
                 ExitStatus::Refused
             }
             Self::Console(_) | Self::Events(_) => ExitStatus::Output,
@@ -82,7 +84,9 @@ fn run_on(host: &Host, config: &Config, events: &Events) -> Result<(ExitStatus, 
     let machine = plan.build(&*host.hypervisor, consoles)?;
     events.send(&Event::VmBuilt { cpu: &cpu, vcpus: config.vcpus, memory: config.memory.bytes() });
     if let Some((id, mdev)) = &device {
-        events.send(&Event::ApAttached { id, mdev, apqns: &machine.apqns(&*host.sysfs) });
+        let mdev = mdev.as_ref().map(ToString::to_string);
+        let apqns = machine.apqns(&*host.sysfs);
+        events.send(&Event::ApAttached { id, mdev: mdev.as_deref(), apqns: &apqns });
     }
     let watch = Watch {
         input: config.console == ConsoleTarget::Stdio,

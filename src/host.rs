@@ -1,10 +1,21 @@
 //! The host a guest runs on: this machine's KVM, or a simulated one.
 
 use crate::config::HostChoice;
-use adjunct_ap::{Sysfs, mdev::Mdev};
-use adjunct_hypervisor::Hypervisor;
+#[cfg(target_arch = "s390x")]
+use adjunct_ap::HostSysfs;
+use adjunct_ap::{Sysfs, Uuid, mdev::Mdev};
+use adjunct_hypervisor::{Hypervisor, KernelError};
+#[cfg(target_arch = "s390x")]
+use adjunct_hypervisor::{descriptor, kvm::Kvm};
 use adjunct_simulator::{HostFile, HostFileError, SimHost};
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt, fs, io,
+    os::{
+        fd::RawFd,
+        unix::fs::{FileTypeExt, MetadataExt},
+    },
+    path::PathBuf,
+};
 
 /// A host: where VMs are made, and the sysfs that says what its AP bus has.
 pub struct Host {
@@ -12,6 +23,31 @@ pub struct Host {
     pub hypervisor: Box<dyn Hypervisor>,
     /// Its `/sys`.
     pub sysfs: Box<dyn Sysfs + Send + Sync>,
+    /// This machine's kernel, to which our files mean something; a simulated host has none.
+    pub files: Option<Files>,
+}
+
+/// The open files of this process.
+#[derive(Clone, Copy, Debug)]
+pub struct Files;
+
+impl Files {
+    /// The mediated device whose character device is open as descriptor `number`; none if the file is something
+    /// else, or if `/sys` can't be seen.
+    ///
+    /// # Errors
+    /// No such descriptor is open, or `/proc` can't be seen.
+    pub fn mdev_of(self, number: RawFd) -> io::Result<Option<Uuid>> {
+        let file = fs::metadata(format!("/proc/self/fd/{number}"))?;
+        if !file.file_type().is_char_device() {
+            return Ok(None);
+        }
+        let (major, minor) = (libc::major(file.rdev()), libc::minor(file.rdev()));
+        // …/UUID/vfio-dev/vfioN
+        let device = fs::canonicalize(format!("/sys/dev/char/{major}:{minor}")).ok();
+        let mdev = device.as_deref().and_then(|device| device.ancestors().nth(2));
+        Ok(mdev.and_then(|mdev| mdev.file_name()?.to_str()?.parse().ok()))
+    }
 }
 
 impl fmt::Debug for Host {
@@ -23,9 +59,9 @@ impl fmt::Debug for Host {
 /// Why there is no such host.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    /// No KVM.
-    #[error("--host kvm: {0}; leave --host out, or write --host sim, to use the simulated host")]
-    NoKvm(&'static str),
+    /// KVM can't be used.
+    #[error("--host kvm: {0}; --host sim is the simulated host")]
+    NoKvm(NoKvm),
     /// The file can't be read.
     #[error("--host sim:{}: the file can't be read", path.display())]
     Unreadable {
@@ -47,11 +83,26 @@ pub enum HostError {
 }
 
 /// Why this machine's KVM can't be used.
-const NO_KVM: &str = if cfg!(target_arch = "s390x") {
-    "this version can't use KVM yet"
-} else {
-    "this is no IBM Z, so its KVM can't run s390x guests"
-};
+#[derive(Debug, thiserror::Error)]
+pub enum NoKvm {
+    /// Another architecture.
+    #[error("this is no IBM Z, so its KVM can't run s390x guests")]
+    Architecture,
+    /// There is no `/dev/kvm`.
+    #[error(
+        "there is no /dev/kvm: load the module with modprobe kvm, or switch on the \"SIE\" of this machine"
+    )]
+    Absent,
+    /// It can't be opened or is no KVM.
+    #[error("{refused}: {}; members of the group kvm may use it", refused.errno)]
+    Refused {
+        /// The kernel's answer.
+        refused: KernelError,
+    },
+    /// A number that is no file.
+    #[error("fd={0} is no file descriptor that adjunct inherited")]
+    Descriptor(RawFd),
+}
 
 impl Host {
     /// Opens the host that `choice` names. Without a choice it is KVM where there is one, else the
@@ -61,18 +112,24 @@ impl Host {
     /// [`HostError`].
     pub fn open(choice: Option<&HostChoice>) -> Result<Self, HostError> {
         match choice {
-            Some(HostChoice::Kvm) => Err(HostError::NoKvm(NO_KVM)),
-            None => {
-                let host = Self::simulated(&builtin()?);
-                eprintln!(
-                    "adjunct: {NO_KVM}: using the built-in simulated host (--host sim), which has {}",
-                    host.mdevs()
-                );
-                Ok(host)
-            }
+            Some(HostChoice::Kvm) => kvm(None).map_err(HostError::NoKvm),
+            Some(HostChoice::KvmFrom(number)) => kvm(Some(*number)).map_err(HostError::NoKvm),
+            None => match kvm(None) {
+                Ok(host) => Ok(host),
+                Err(absent @ (NoKvm::Architecture | NoKvm::Absent)) => {
+                    let host = Self::simulated(&builtin()?);
+                    eprintln!(
+                        "adjunct: {absent}: using the built-in simulated host (--host sim), which has {}",
+                        host.mdevs()
+                    );
+                    Ok(host)
+                }
+                // Who has KVM and may not use it does not want a simulation instead.
+                Err(refused) => Err(HostError::NoKvm(refused)),
+            },
             Some(HostChoice::Simulated) => Ok(Self::simulated(&builtin()?)),
             Some(HostChoice::SimulatedFrom(path)) => {
-                let text = std::fs::read_to_string(path)
+                let text = fs::read_to_string(path)
                     .map_err(|source| HostError::Unreadable { path: path.clone(), source })?;
                 Ok(Self::simulated(&start(&text, &path.display().to_string())?))
             }
@@ -91,8 +148,31 @@ impl Host {
 
     /// The host `simulated`, for both seams.
     pub fn simulated(simulated: &SimHost) -> Self {
-        Self { hypervisor: Box::new(simulated.clone()), sysfs: Box::new(simulated.clone()) }
+        Self { hypervisor: Box::new(simulated.clone()), sysfs: Box::new(simulated.clone()), files: None }
     }
+}
+
+/// This machine's KVM, opened by us or by whoever left it to us as a descriptor.
+#[cfg(target_arch = "s390x")]
+fn kvm(descriptor: Option<RawFd>) -> Result<Host, NoKvm> {
+    let opened = match descriptor {
+        None => Kvm::open(),
+        Some(number) => {
+            let file = descriptor::adopt(number).map_err(|_| NoKvm::Descriptor(number))?;
+            Kvm::from_descriptor(file)
+        }
+    };
+    let hypervisor = opened.map_err(|refused| match refused.errno.errno() {
+        libc::ENOENT if descriptor.is_none() => NoKvm::Absent,
+        _ => NoKvm::Refused { refused },
+    })?;
+    Ok(Host { hypervisor: Box::new(hypervisor), sysfs: Box::new(HostSysfs::default()), files: Some(Files) })
+}
+
+/// Another architecture's KVM is no host for these guests.
+#[cfg(not(target_arch = "s390x"))]
+fn kvm(_: Option<RawFd>) -> Result<Host, NoKvm> {
+    Err(NoKvm::Architecture)
 }
 
 /// The built-in simulated host, started anew.

@@ -1,6 +1,9 @@
 //! From a plan to a machine that is ready to run: the one build order, and what a reset needs again.
 
-use crate::plan::{Plan, PlannedDevice};
+use crate::{
+    config::{DeviceChoice, KeyWrapping},
+    plan::{Plan, PlannedDevice},
+};
 use adjunct_ap::{Matrix, Sysfs, Uuid, mdev::Mdev, text::Listing};
 use adjunct_cpu_model::{Cpu, Feature};
 use adjunct_devices::{
@@ -9,10 +12,10 @@ use adjunct_devices::{
     vfio_ap::{ApBus, AttachError},
 };
 use adjunct_hypervisor::{
-    Built, CpuReset, CryptoAttribute, GuestMemory, Hypervisor, KernelError, MemoryError, Psw, RunState, Vcpu,
-    Vm, allocate, apply_cpu_model,
+    ApSource, Built, CpuReset, CryptoAttribute, GuestMemory, Hypervisor, KernelError, MemoryError, Psw,
+    RunState, Vcpu, Vm, allocate, apply_cpu_model, descriptor,
 };
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, io, os::fd::RawFd, sync::Arc};
 
 /// A VM with its devices, built and loaded.
 pub struct Machine {
@@ -29,7 +32,8 @@ pub struct Machine {
 pub(crate) struct Reload {
     pub(crate) memory: GuestMemory,
     pub(crate) image: Image,
-    pub(crate) wraps_keys: bool,
+    /// None: its CPU wraps no keys.
+    pub(crate) key_wrapping: Option<KeyWrapping>,
     pub(crate) mdev: Option<Uuid>,
 }
 
@@ -54,6 +58,17 @@ pub enum BuildError {
         #[source]
         source: LoadError,
     },
+    /// A file that somebody else should have opened.
+    #[error("--device vfio-ap,{key}={number} is no file descriptor that adjunct inherited")]
+    Descriptor {
+        /// Which of the two.
+        key: &'static str,
+        /// As typed.
+        number: RawFd,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The host refused.
     #[error("the VM can't be built")]
     Kernel(#[from] KernelError),
@@ -76,15 +91,15 @@ impl Plan {
         let mut proto = host.create_vm()?;
         proto.set_memory(&memory)?;
         apply_cpu_model(&mut *proto, &self.attributes)?;
-        let wraps_keys = self.cpu.has(Feature::Msa3Base);
-        if wraps_keys {
-            new_wrapping_keys(|attribute| proto.set_crypto(attribute))?;
+        let key_wrapping = self.cpu.has(Feature::Msa3Base).then_some(self.key_wrapping);
+        if let Some(keys) = key_wrapping {
+            set_wrapping_keys(keys, |attribute| proto.set_crypto(attribute))?;
         }
         // --- the CPU model is frozen from here on ---
         let Built { mut vcpus, vm } = proto.create_vcpus(self.vcpus)?;
         let mut ap = ApBus::default();
-        if let Some(PlannedDevice { path, id, .. }) = &self.device {
-            let (_, warnings) = ap.attach(&*vm, path.as_path().into(), id.as_str())?;
+        if let Some(PlannedDevice { choice, id, .. }) = &self.device {
+            let (_, warnings) = ap.attach(&*vm, source(choice)?, id.as_str())?;
             warnings.iter().for_each(|warning| tracing::warn!("{}", chain(warning)));
         }
         for vcpu in &mut vcpus {
@@ -97,8 +112,8 @@ impl Plan {
             }
         }
         let sclp = Sclp::new(scp_info(&self.cpu, &self), consoles);
-        let mdev = self.device.map(|device| device.uuid);
-        Ok(Machine { ap, vcpus, vm, sclp, reload: Reload { memory, image: self.image, wraps_keys, mdev } })
+        let mdev = self.device.and_then(|device| device.uuid);
+        Ok(Machine { ap, vcpus, vm, sclp, reload: Reload { memory, image: self.image, key_wrapping, mdev } })
     }
 }
 
@@ -122,13 +137,29 @@ fn scp_info(cpu: &Cpu, plan: &Plan) -> ScpInfo {
     }
 }
 
-/// Fresh wrapping keys, first AES, then DEA, as at every reset
-/// (QEMU: `hw/s390x/s390-virtio-ccw.c: s390_crypto_reset`).
-fn new_wrapping_keys(
+/// What to open. Descriptors are taken over: they close with the device.
+fn source(choice: &DeviceChoice) -> Result<ApSource, BuildError> {
+    let adopt = |key, number| {
+        descriptor::adopt(number).map_err(|source| BuildError::Descriptor { key, number, source })
+    };
+    Ok(match choice {
+        DeviceChoice::Mdev { sysfsdev, backend } => {
+            ApSource::Mdev { path: sysfsdev.clone(), backend: *backend }
+        }
+        DeviceChoice::Descriptors { fd, iommufd } => {
+            ApSource::Descriptors { device: adopt("fd", *fd)?, iommufd: adopt("iommufd", *iommufd)? }
+        }
+    })
+}
+
+/// Fresh wrapping keys or none, first AES, then DEA, as at every reset
+/// (QEMU: `target/s390x/kvm/kvm.c: kvm_s390_crypto_reset`).
+fn set_wrapping_keys(
+    keys: KeyWrapping,
     mut set: impl FnMut(CryptoAttribute) -> Result<(), KernelError>,
 ) -> Result<(), KernelError> {
-    set(CryptoAttribute::EnableAesKw)?;
-    set(CryptoAttribute::EnableDeaKw)
+    set(if keys.aes { CryptoAttribute::EnableAesKw } else { CryptoAttribute::DisableAesKw })?;
+    set(if keys.dea { CryptoAttribute::EnableDeaKw } else { CryptoAttribute::DisableDeaKw })
 }
 
 impl Reload {
@@ -139,7 +170,10 @@ impl Reload {
 
     /// Fresh wrapping keys, if the guest's CPU wraps keys.
     pub(crate) fn renew_wrapping_keys(&self, vm: &dyn Vm) -> Result<(), KernelError> {
-        if self.wraps_keys { new_wrapping_keys(|attribute| vm.set_crypto(attribute)) } else { Ok(()) }
+        match self.key_wrapping {
+            Some(keys) => set_wrapping_keys(keys, |attribute| vm.set_crypto(attribute)),
+            None => Ok(()),
+        }
     }
 
     /// The queues that the guest has now, as sysfs writes them.

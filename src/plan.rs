@@ -3,7 +3,7 @@
 //! Everything that can be known to go wrong is said here, while it costs nothing.
 
 use crate::{
-    config::{Config, Image, VfioApOption},
+    config::{Config, DeviceChoice, Image, KeyWrapping, VfioApOption},
     host::Host,
 };
 use adjunct_ap::{
@@ -12,12 +12,12 @@ use adjunct_ap::{
     why::{self, Diagnosis},
 };
 use adjunct_cpu_model::{
-    Cpu, CpuSpec, Feature, FeatureSet, ResolveError,
+    Cpu, CpuSpec, Feature, FeatureSet, ModelChoice, Property, ResolveError, Setting,
     kvm::{ProcessorAttributes, UnknownMachine},
 };
 use adjunct_devices::ipl;
 use adjunct_hypervisor::{KernelError, MemorySize};
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, os::fd::RawFd, path::PathBuf};
 
 /// A guest that this host can run, as far as looking can tell. Only [`plan`] makes one.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub struct Plan {
     pub(crate) memory: MemorySize,
     pub(crate) vcpus: u16,
     pub(crate) device: Option<PlannedDevice>,
+    pub(crate) key_wrapping: KeyWrapping,
     pub(crate) kernel: String,
     pub(crate) image: ipl::Image,
     warnings: Vec<String>,
@@ -39,9 +40,9 @@ impl Plan {
         &self.cpu_option
     }
 
-    /// What the user calls the AP device, and the UUID of its mediated device.
-    pub fn device_id(&self) -> Option<(String, String)> {
-        self.device.as_ref().map(|device| (device.id.clone(), device.uuid.to_string()))
+    /// What the user calls the AP device, and the UUID of its mediated device, if it is known.
+    pub fn device_id(&self) -> Option<(String, Option<Uuid>)> {
+        self.device.as_ref().map(|device| (device.id.clone(), device.uuid))
     }
 
     /// What the user should know although the guest can start, one line each.
@@ -53,8 +54,9 @@ impl Plan {
 /// The AP device that will be opened.
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedDevice {
-    pub(crate) uuid: Uuid,
-    pub(crate) path: PathBuf,
+    /// Not known of a descriptor where `/sys` or `/proc` is not to be seen.
+    pub(crate) uuid: Option<Uuid>,
+    pub(crate) choice: DeviceChoice,
     pub(crate) id: String,
 }
 
@@ -93,19 +95,19 @@ pub enum PlanError {
         most: u16,
     },
     /// The path is none of a mediated device.
-    #[error("--device vfio-ap,sysfsdev={}", .path.display())]
+    #[error("--device vfio-ap,{choice}")]
     Path {
         /// As typed.
-        path: PathBuf,
+        choice: DeviceChoice,
         /// What is accepted.
         #[source]
         source: ParsePathError,
     },
     /// The mediated device can't be had.
-    #[error("--device vfio-ap,sysfsdev={}: this host has {others}", .path.display())]
+    #[error("--device vfio-ap,{choice}: this host has {others}")]
     Mdev {
         /// As typed.
-        path: PathBuf,
+        choice: DeviceChoice,
         /// The mediated devices that there are.
         others: String,
         /// Why not.
@@ -114,18 +116,35 @@ pub enum PlanError {
     },
     /// Another guest has it.
     #[error(
-        "--device vfio-ap,sysfsdev={}: mdev {uuid} is open already, a guest uses its queue {queue}; end that guest, \
-         or take another mdev",
-        .path.display()
+        "--device vfio-ap,{choice}: mdev {uuid} is open already, a guest uses its queue {queue}; end that guest, \
+         or take another mdev"
     )]
     InUse {
         /// As typed.
-        path: PathBuf,
+        choice: DeviceChoice,
         /// The mediated device.
         uuid: Uuid,
         /// A queue whose `status` in sysfs is `in use`.
         queue: Apqn,
     },
+    /// A number that is no open file.
+    #[error(
+        "--device vfio-ap,{key}={number} is no open file descriptor: whoever starts adjunct must open it"
+    )]
+    Descriptor {
+        /// Which of the two.
+        key: &'static str,
+        /// As typed.
+        number: RawFd,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A simulated host, and a file of the real one.
+    #[error(
+        "--device vfio-ap,{0}: no file of this process is a device of the simulated host; give sysfsdev=PATH"
+    )]
+    Simulated(DeviceChoice),
     /// A file can't be read.
     #[error("{option} {}: the file can't be read", .path.display())]
     Image {
@@ -166,12 +185,11 @@ pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
     let machine = host.hypervisor.machine()?;
     let mut host_cpu = machine.decode(&host.hypervisor.capabilities()?)?;
     host_cpu.features = host_cpu.features.difference(NOT_SERVED);
-    let resolved = config
-        .cpu
-        .resolve(&host_cpu)
-        .map_err(|source| PlanError::Cpu { spec: config.cpu.clone(), source })?;
-    let mut warnings: Vec<String> =
-        resolved.warnings.iter().map(|w| format!("--cpu {}: {w} {}", config.cpu, w.hint())).collect();
+    let (spec, left_out) = without_unserved(&config.cpu);
+    let resolved =
+        spec.resolve(&host_cpu).map_err(|source| PlanError::Cpu { spec: config.cpu.clone(), source })?;
+    let mut warnings: Vec<String> = left_out.into_iter().collect();
+    warnings.extend(resolved.warnings.iter().map(|w| format!("--cpu {}: {w} {}", config.cpu, w.hint())));
     let device = match &config.device {
         Some(option) => {
             if !resolved.cpu.has(Feature::Ap) {
@@ -179,7 +197,7 @@ pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
             }
             warnings.extend(facility_warnings(&resolved.cpu));
             let (device, diagnosis) = device(option, host)?;
-            warnings.extend(withheld(&diagnosis));
+            warnings.extend(diagnosis.iter().flat_map(withheld));
             Some(device)
         }
         None => None,
@@ -197,10 +215,37 @@ pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
         memory: config.memory,
         vcpus: config.vcpus,
         device,
+        key_wrapping: config.key_wrapping,
         kernel: config.kernel.to_string(),
         image: image(config)?,
         warnings,
     })
+}
+
+/// A named model without what it has by default and adjunct does not serve (every model since zEC12 has zpci and
+/// aen), and a word on what that is. What the user switches on by name is left on, and refused with the rest that
+/// the host has not.
+fn without_unserved(spec: &CpuSpec) -> (CpuSpec, Option<String>) {
+    let ModelChoice::Named(model) = spec.model() else { return (spec.clone(), None) };
+    let unserved = model.default_features().intersection(NOT_SERVED);
+    let mut settings: Vec<_> =
+        unserved.iter().map(|feature| Setting { property: Property::Feature(feature), on: false }).collect();
+    let typed = |setting: &Setting| spec.settings().iter().any(|typed| typed.property == setting.property);
+    let silent: Vec<_> = settings
+        .iter()
+        .filter(|setting| !typed(setting))
+        .map(|setting| setting.property.to_string())
+        .collect();
+    let hint: Vec<_> = silent.iter().map(|name| format!("{name}=off")).collect();
+    let warning = (!silent.is_empty()).then(|| {
+        let names = silent.join(", ");
+        format!(
+            "--cpu {spec}: the guest goes without {names}, which adjunct does not have; write {}",
+            hint.join(",")
+        )
+    });
+    settings.extend_from_slice(spec.settings());
+    (CpuSpec::new(spec.model(), settings), warning)
 }
 
 /// What a guest with an AP device misses without a facility (`drivers/s390/crypto/ap_bus.c`, 7.2).
@@ -216,20 +261,42 @@ fn facility_warnings(cpu: &Cpu) -> impl Iterator<Item = String> {
 }
 
 /// Finds the mediated device and looks at what a guest would get of it.
-fn device(option: &VfioApOption, host: &Host) -> Result<(PlannedDevice, Diagnosis), PlanError> {
-    let path = option.sysfsdev.clone();
-    let uuid = mdev::parse_path(&path.to_string_lossy())
-        .map_err(|source| PlanError::Path { path: path.clone(), source })?;
+fn device(option: &VfioApOption, host: &Host) -> Result<(PlannedDevice, Option<Diagnosis>), PlanError> {
+    let choice = option.choice.clone();
+    let uuid = uuid(&choice, host)?;
+    let diagnosis = uuid.map(|uuid| diagnose(&choice, uuid, host)).transpose()?;
+    let name = || uuid.map_or_else(|| choice.to_string(), |uuid| uuid.to_string());
+    let id = option.id.clone().unwrap_or_else(name);
+    Ok((PlannedDevice { uuid, choice, id }, diagnosis))
+}
+
+/// Which mediated device it is; of a descriptor that can't always be known.
+fn uuid(choice: &DeviceChoice, host: &Host) -> Result<Option<Uuid>, PlanError> {
+    match choice {
+        DeviceChoice::Mdev { sysfsdev, .. } => mdev::parse_path(&sysfsdev.to_string_lossy())
+            .map(Some)
+            .map_err(|source| PlanError::Path { choice: choice.clone(), source }),
+        DeviceChoice::Descriptors { fd, iommufd } => {
+            let Some(files) = &host.files else { return Err(PlanError::Simulated(choice.clone())) };
+            let look = |key, number| {
+                files.mdev_of(number).map_err(|source| PlanError::Descriptor { key, number, source })
+            };
+            look("iommufd", *iommufd)?;
+            look("fd", *fd)
+        }
+    }
+}
+
+fn diagnose(choice: &DeviceChoice, uuid: Uuid, host: &Host) -> Result<Diagnosis, PlanError> {
     let diagnosis = why::diagnose(&*host.sysfs, uuid).map_err(|source| PlanError::Mdev {
-        path: path.clone(),
+        choice: choice.clone(),
         others: host.mdevs(),
         source,
     })?;
-    if let Some(queue) = diagnosis.in_use {
-        return Err(PlanError::InUse { path, uuid, queue });
+    match diagnosis.in_use {
+        Some(queue) => Err(PlanError::InUse { choice: choice.clone(), uuid, queue }),
+        None => Ok(diagnosis),
     }
-    let id = option.id.clone().unwrap_or_else(|| uuid.to_string());
-    Ok((PlannedDevice { uuid, path, id }, diagnosis))
 }
 
 /// What the guest will not get although it is assigned, and what to change; one line for each reason.
@@ -263,4 +330,35 @@ fn image(config: &Config) -> Result<ipl::Image, PlanError> {
 
 fn read(option: &'static str, path: &PathBuf) -> Result<Vec<u8>, PlanError> {
     fs::read(path).map_err(|source| PlanError::Image { option, path: path.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_model_goes_without_what_adjunct_does_not_serve_and_says_so() {
+        let (spec, said) = without_unserved(&"z14".parse().expect("a model"));
+        let features = spec.expand().expect("a possible CPU").features;
+        assert_eq!(features.intersection(NOT_SERVED), FeatureSet::default());
+        let said = said.expect("some are gone");
+        assert!(said.contains("zpci, aen, cmm") && said.ends_with("zpci=off,aen=off,cmm=off"), "{said}");
+    }
+
+    #[test]
+    fn what_the_user_switched_is_left_as_it_is() {
+        let (spec, said) = without_unserved(&"z14,zpci=off,aen=off,cmm=off".parse().expect("a model"));
+        assert!(!spec.expand().expect("a possible CPU").has(Feature::Zpci));
+        assert_eq!(said, None);
+        let (spec, _) = without_unserved(&"z14,zpci=on".parse().expect("a model"));
+        assert!(spec.expand().expect("a possible CPU").has(Feature::Zpci));
+    }
+
+    #[test]
+    fn host_and_base_models_are_as_they_are() {
+        for text in ["host", "max", "z14-base", "host,ap=off"] {
+            let spec: CpuSpec = text.parse().expect("a model");
+            assert_eq!(without_unserved(&spec), (spec, None));
+        }
+    }
 }

@@ -129,3 +129,31 @@ fn refuse(kernel: &Image, n: usize, act: &str) -> bool {
     assert!(!is_survived(act), "{act} is survived under QEMU; here: {said}");
     true
 }
+
+#[test]
+fn each_way_to_open_a_device_asks_vfio_for_something_else() {
+    let requests = |backend: &str| {
+        let (simulated, before) = host();
+        let device = format!("vfio-ap,sysfsdev={},backend={backend}", MDEV[0]).parse().expect("well formed");
+        let host = Host::simulated(&simulated);
+        let plan = plan(&Config::apcheck(Some(device)), &host).expect("it can work");
+        drop(plan.build(&simulated, Kept::default().consoles()).expect("it can be built"));
+        let acts = acts_since(&simulated.acts(), before);
+        let requests =
+            acts.lines().filter_map(|act| act.split_once(' ')).map(|(request, _)| request.to_owned());
+        requests
+            .filter(|request| request.contains("VFIO") || request.starts_with("IOMMU"))
+            .collect::<Vec<_>>()
+    };
+    let rest = ["VFIO_DEVICE_SET_IRQS", "VFIO_DEVICE_SET_IRQS", "VFIO_DEVICE_RESET"];
+    let undo = ["VFIO_DEVICE_SET_IRQS", "VFIO_DEVICE_SET_IRQS"];
+    let group = ["KVM_DEV_VFIO_FILE_ADD", "VFIO_GROUP_GET_DEVICE_FD", "VFIO_IOMMU_MAP_DMA"];
+    let own = [
+        "KVM_DEV_VFIO_FILE_ADD",
+        "VFIO_DEVICE_BIND_IOMMUFD",
+        "VFIO_DEVICE_ATTACH_IOMMUFD_PT",
+        "IOMMU_IOAS_MAP",
+    ];
+    assert_eq!(requests("group"), [&group[..], &rest, &undo].concat());
+    assert_eq!(requests("iommufd"), [&own[..], &rest, &undo].concat());
+}

@@ -14,13 +14,13 @@ fn run_with_mdev(n: usize, words: &[&str]) -> Ran {
 }
 
 /// The queues in the guest's table: lines that begin with an APQN.
-fn queues(console: &str) -> Vec<&str> {
+pub(crate) fn queues(console: &str) -> Vec<&str> {
     let is_apqn = |word: &&str| word.len() == 7 && word.as_bytes()[2] == b'.';
     console.lines().filter_map(|line| line.split_whitespace().next()).filter(is_apqn).collect()
 }
 
 #[track_caller]
-fn assert_refused(ran: &Ran, status: i32, says: &[&str]) {
+pub(crate) fn assert_refused(ran: &Ran, status: i32, says: &[&str]) {
     assert_eq!(ran.status, status, "{ran:?}");
     assert_eq!(ran.stdout, "", "the guest never ran");
     for part in says {
@@ -30,7 +30,7 @@ fn assert_refused(ran: &Ran, status: i32, says: &[&str]) {
 }
 
 #[track_caller]
-fn assert_ran(ran: &Ran, sees: &[&str]) {
+pub(crate) fn assert_ran(ran: &Ran, sees: &[&str]) {
     assert_eq!(ran.status, 0, "{ran:?}");
     assert_eq!(queues(&ran.stdout), sees, "{}", ran.stdout);
 }
@@ -331,4 +331,28 @@ fn output_that_is_lost_is_said_and_is_not_the_guests_fault() {
     let events = adjunct(&["run", "--host", "sim", "--console", "off", "--event-monitor", "path=/dev/full"]);
     assert_eq!(events.status, 5, "{events:?}");
     assert!(events.stderr.contains("--event-monitor path=/dev/full"), "{}", events.stderr);
+}
+
+#[test]
+fn descriptors_are_refused_on_the_simulated_host_which_has_none() {
+    let ran = adjunct(&["run", "--host", "sim", "--device", "vfio-ap,fd=3,iommufd=4"]);
+    assert_refused(&ran, 3, &["--device vfio-ap,fd=3,iommufd=4", "simulated host", "sysfsdev=PATH"]);
+}
+
+#[test]
+fn a_device_can_be_opened_by_either_of_vfios_ways() {
+    for backend in ["group", "iommufd"] {
+        let device = format!("vfio-ap,sysfsdev={},backend={backend}", MDEV[1]);
+        assert_ran(&adjunct(&["run", "--host", "sim", "--device", &device]), &["05.0047", "05.00ff"]);
+    }
+}
+
+#[test]
+fn key_wrapping_can_be_switched_off_as_in_qemu() {
+    assert_ran(
+        &run_with_mdev(2, &["-machine", "aes-key-wrap=off,dea-key-wrap=off"]),
+        &["05.0047", "05.00ff"],
+    );
+    let refused = run_with_mdev(2, &["-machine", "aes-key-wrap=maybe"]);
+    assert_refused(&refused, 2, &["aes-key-wrap=maybe", "on or off"]);
 }

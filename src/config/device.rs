@@ -1,0 +1,209 @@
+//! `--device vfio-ap,…`.
+
+use super::descriptor;
+use crate::option::{OptionError, OptionString};
+use adjunct_hypervisor::VfioBackend;
+use std::{fmt, os::fd::RawFd, path::PathBuf, str::FromStr};
+
+/// `--device vfio-ap,…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VfioApOption {
+    /// Which device, and how it is opened.
+    pub choice: DeviceChoice,
+    /// What events call the device.
+    pub id: Option<String>,
+}
+
+/// Which vfio-ap device. Displayed as it is typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A mediated matrix device that adjunct opens.
+    Mdev {
+        /// The device in sysfs, as typed.
+        sysfsdev: PathBuf,
+        /// By which of VFIO's ways; none: what the host has.
+        backend: Option<VfioBackend>,
+    },
+    /// Files that somebody else opened and that this process inherits.
+    Descriptors {
+        /// The number of the device's character device.
+        fd: RawFd,
+        /// The number of `/dev/iommu`.
+        iommufd: RawFd,
+    },
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mdev { sysfsdev, .. } => write!(f, "sysfsdev={}", sysfsdev.display()),
+            Self::Descriptors { fd, iommufd } => write!(f, "fd={fd},iommufd={iommufd}"),
+        }
+    }
+}
+
+/// Why a `--device` can't be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// Another kind of device.
+    #[error("there is no device {0:?}; adjunct has one: vfio-ap")]
+    NoSuchDevice(String),
+    /// No kind of device.
+    #[error("which device? write vfio-ap,sysfsdev=PATH")]
+    NoDevice,
+    /// Both, or halves, of the two ways to name a device.
+    #[error("{given}= is for {way}; give sysfsdev=PATH[,backend=group|iommufd], or fd=N,iommufd=N")]
+    Mixed {
+        /// The key that is too many.
+        given: &'static str,
+        /// What it is for.
+        way: &'static str,
+    },
+    /// Its keys and values.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+}
+
+/// What can be typed.
+const KEYS: &[&str] = &["sysfsdev", "backend", "fd", "iommufd", "id"];
+
+impl FromStr for VfioApOption {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let mut option = OptionString::parse(text)?;
+        match option.head.as_deref() {
+            Some("vfio-ap") => {}
+            Some(other) => return Err(DeviceError::NoSuchDevice(other.to_owned())),
+            None => return Err(DeviceError::NoDevice),
+        }
+        let id = option.take("id");
+        let choice = choice(&mut option);
+        // A word that nobody knows is the better thing to complain of.
+        option.finish(KEYS)?;
+        if let Some(id) = id.as_deref().filter(|id| id.is_empty()) {
+            let reason = "write a name, or leave it out".into();
+            return Err(OptionError::BadValue { key: "id", value: id.to_owned(), reason }.into());
+        }
+        Ok(Self { choice: choice?, id })
+    }
+}
+
+fn choice(option: &mut OptionString) -> Result<DeviceChoice, DeviceError> {
+    let [sysfsdev, backend, fd, iommufd] =
+        ["sysfsdev", "backend", "fd", "iommufd"].map(|key| option.take(key));
+    match (sysfsdev, fd, iommufd) {
+        (None, Some(fd), Some(iommufd)) => match backend {
+            Some(_) => Err(DeviceError::Mixed { given: "backend", way: "a device in sysfs" }),
+            None => {
+                Ok(DeviceChoice::Descriptors { fd: number("fd", fd)?, iommufd: number("iommufd", iommufd)? })
+            }
+        },
+        (None, Some(_), None) => Err(OptionError::Missing("iommufd").into()),
+        (None, None, Some(_)) => Err(OptionError::Missing("fd").into()),
+        (Some(_), Some(_), _) => Err(DeviceError::Mixed { given: "fd", way: "a device that is open" }),
+        (Some(_), _, Some(_)) => Err(DeviceError::Mixed { given: "iommufd", way: "a device that is open" }),
+        (sysfsdev, None, None) => {
+            let sysfsdev =
+                sysfsdev.filter(|path| !path.is_empty()).ok_or(OptionError::Missing("sysfsdev"))?;
+            let backend = backend.map(read_backend).transpose()?;
+            Ok(DeviceChoice::Mdev { sysfsdev: sysfsdev.into(), backend })
+        }
+    }
+}
+
+fn number(key: &'static str, value: String) -> Result<RawFd, OptionError> {
+    descriptor(&value).map_err(|reason| OptionError::BadValue { key, value, reason })
+}
+
+fn read_backend(value: String) -> Result<VfioBackend, OptionError> {
+    match value.as_str() {
+        "group" => Ok(VfioBackend::Group),
+        "iommufd" => Ok(VfioBackend::Iommufd),
+        _ => {
+            let reason = "write group or iommufd, or leave it out".into();
+            Err(OptionError::BadValue { key: "backend", value, reason })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mdev(path: &str, backend: Option<VfioBackend>) -> DeviceChoice {
+        DeviceChoice::Mdev { sysfsdev: path.into(), backend }
+    }
+
+    fn refusal(text: &str) -> String {
+        text.parse::<VfioApOption>().expect_err(text).to_string()
+    }
+
+    #[test]
+    fn a_device_is_read_with_its_path_and_id() {
+        let option: VfioApOption = "vfio-ap,id=ap0,sysfsdev=/sys/x".parse().expect("well formed");
+        assert_eq!(option, VfioApOption { choice: mdev("/sys/x", None), id: Some("ap0".into()) });
+    }
+
+    #[test]
+    fn the_way_to_open_a_device_can_be_chosen() {
+        for (word, backend) in [("group", VfioBackend::Group), ("iommufd", VfioBackend::Iommufd)] {
+            let option: VfioApOption =
+                format!("vfio-ap,sysfsdev=/x,backend={word}").parse().expect("well formed");
+            assert_eq!(option.choice, mdev("/x", Some(backend)));
+        }
+        assert_eq!(
+            refusal("vfio-ap,sysfsdev=/x,backend=cdev"),
+            "backend=cdev can't be taken: write group or iommufd, or leave it out"
+        );
+    }
+
+    #[test]
+    fn a_device_that_is_open_is_named_by_two_descriptors() {
+        let option: VfioApOption = "vfio-ap,fd=5,iommufd=6".parse().expect("well formed");
+        assert_eq!(option.choice, DeviceChoice::Descriptors { fd: 5, iommufd: 6 });
+        assert_eq!(option.choice.to_string(), "fd=5,iommufd=6");
+        assert_eq!(refusal("vfio-ap,fd=5"), "iommufd= is missing");
+        assert_eq!(refusal("vfio-ap,iommufd=5"), "fd= is missing");
+        assert!(refusal("vfio-ap,fd=-1,iommufd=3").starts_with("fd=-1 can't be taken"));
+    }
+
+    #[test]
+    fn the_two_ways_to_name_a_device_do_not_mix() {
+        for text in ["sysfsdev=/x,fd=3", "sysfsdev=/x,fd=3,iommufd=4", "sysfsdev=/x,iommufd=3"] {
+            let refused = refusal(&format!("vfio-ap,{text}"));
+            assert!(refused.contains("is for a device that is open"), "{refused}");
+        }
+        let refused = refusal("vfio-ap,fd=3,iommufd=4,backend=group");
+        assert!(refused.starts_with("backend= is for a device in sysfs"), "{refused}");
+    }
+
+    #[test]
+    fn a_device_of_another_kind_is_refused_by_name() {
+        // QEMU's documentation writes vfio_ap in one place; QEMU refuses it too.
+        for kind in ["vfio_ap", "vfio-pci", "virtio-net"] {
+            let refused = format!("{kind},sysfsdev=/x").parse::<VfioApOption>().expect_err("not vfio-ap");
+            assert_eq!(refused, DeviceError::NoSuchDevice(kind.into()));
+        }
+    }
+
+    #[test]
+    fn a_device_without_its_path_or_with_unknown_or_doubled_keys_is_refused() {
+        assert_eq!(refusal("vfio-ap"), "sysfsdev= is missing");
+        assert_eq!(refusal("vfio-ap,sysfsdev="), "sysfsdev= is missing");
+        assert_eq!(
+            refusal("vfio-ap,sysdev=/x"),
+            "there is no option \"sysdev\"; known are sysfsdev, backend, fd, iommufd, id"
+        );
+        assert_eq!(refusal("vfio-ap,sysfsdev=/x,sysfsdev=/y"), "\"sysfsdev\" is given twice");
+        assert_eq!(refusal("sysfsdev=/x"), "which device? write vfio-ap,sysfsdev=PATH");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "(vfio-ap,)?.{0,60}") {
+            let _ = text.parse::<VfioApOption>();
+        }
+    }
+}
