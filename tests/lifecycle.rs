@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 /// A raw image: IPL PSW (31-bit addressing) leading to `code` at 0x200, which may use `LPSWE 0x400` to end well
 /// and `LPSWE 0x410` to end at 0xbad. 0x800 is zero and lies outside, so that a reload leaves it alone.
-fn image(code: &[u32], elsewhere: &[(usize, &[u8])]) -> (TempDir, PathBuf) {
+pub(crate) fn image(code: &[u32], elsewhere: &[(usize, &[u8])]) -> (TempDir, PathBuf) {
     let mut image = vec![0; 0x420];
     image[..8].copy_from_slice(&0x0008_0000_8000_0200_u64.to_be_bytes());
     let mut at = 0x200;
@@ -67,22 +67,43 @@ pub(crate) fn resets_once(subcode: u32, then: u32) -> (TempDir, PathBuf) {
     image(&code, &[])
 }
 
-fn run_image(file: &std::path::Path, words: &[&str]) -> Ran {
+fn run_image(host: &str, file: &std::path::Path, words: &[&str]) -> Ran {
     let kernel = file.display().to_string();
-    adjunct(
-        &[
-            &["run", "--host", "sim", "--kernel", &kernel, "--console", "off", "--event-monitor", "fd=1"],
-            words,
-        ]
-        .concat(),
-    )
+    let run = ["run", "--host", host, "--kernel", &kernel, "--console", "off", "--event-monitor", "fd=1"];
+    adjunct(&[&run, words].concat())
 }
 
-#[test]
-fn a_guest_can_reset_itself_in_each_way_and_goes_on() {
+/// A program for [`image`] that never ends: `j .`.
+pub(crate) const FOR_EVER: u32 = 0xa7f4_0000;
+
+/// Guests that need no AP device, on each host.
+mod simulator {
+    #[test]
+    fn a_guest_can_reset_itself_in_each_way_and_goes_on() {
+        super::each_reset("sim");
+    }
+
+    #[test]
+    fn a_cpu_can_start_another_and_order_it_about() {
+        super::each_order("sim");
+    }
+
+    #[test]
+    fn a_cpu_that_orders_itself_is_answered() {
+        super::an_order_to_itself("sim");
+    }
+
+    #[test]
+    fn signals_end_a_guest_that_never_ends_with_their_own_status() {
+        super::each_signal("sim");
+    }
+}
+
+/// The guest resets itself in each way, and goes on.
+pub(crate) fn each_reset(host: &str) {
     for (subcode, kind) in [(0, "modified-clear"), (1, "load-normal"), (3, "re-ipl"), (4, "re-ipl")] {
         let (_dir, file) = resets_once(subcode, END_WELL);
-        let ran = run_image(&file, &[]);
+        let ran = run_image(host, &file, &[]);
         assert_eq!(ran.status, 0, "{kind}: {ran:?}");
         let resets: Vec<_> = ran.stdout.lines().filter(|line| line.contains("guest-reset")).collect();
         assert_eq!(resets, [format!("{{\"event\":\"guest-reset\",\"kind\":\"{kind}\"}}")]);
@@ -109,32 +130,32 @@ fn starts_another_cpu(order: u32) -> (TempDir, PathBuf) {
     image(&code, &[(0x1a0, &restart_psw), (0x300, &second)])
 }
 
-#[test]
-fn a_cpu_can_start_another_and_order_it_about() {
+/// A CPU starts another one and orders it about.
+pub(crate) fn each_order(host: &str) {
     // Stop, start, CPU reset, and sense: whether the other already waits or not, each is accepted.
     for order in [0x05, 0x09, 0x04, 0x0c] {
         let (_dir, file) = starts_another_cpu(order);
-        let ran = run_image(&file, &["--smp", "2"]);
+        let ran = run_image(host, &file, &["--smp", "2"]);
         assert_eq!(ran.status, 0, "order {order:#x}: {ran:?}");
     }
     let (_dir, file) = starts_another_cpu(0x05);
-    assert_eq!(run_image(&file, &[]).status, 1, "without a second CPU the order is refused");
+    assert_eq!(run_image(host, &file, &[]).status, 1, "without a second CPU the order is refused");
 }
 
-#[test]
-fn a_cpu_that_orders_itself_is_answered() {
+/// A CPU that orders itself is answered.
+pub(crate) fn an_order_to_itself(host: &str) {
     // sigp %r2,%r4,4 with %r4 = 0: start; jnz to the bad end.
     let (_dir, file) = image(&[0xa748_0000, 0xae24_0004, 0xa774_0004, END_WELL, END_BADLY], &[]);
-    assert_eq!(run_image(&file, &[]).status, 0);
+    assert_eq!(run_image(host, &file, &[]).status, 0);
 }
 
-#[test]
-fn signals_end_a_guest_that_never_ends_with_their_own_status() {
+/// Signals end a guest that never ends, with their own status.
+pub(crate) fn each_signal(host: &str) {
     for (signal, status) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
         // The reset tells us that the loop runs, so that the signal meets its handler.
-        let (_dir, file) = resets_once(1, 0xa7f4_0000);
+        let (_dir, file) = resets_once(1, FOR_EVER);
         let mut child = command()
-            .args(["run", "--host", "sim", "--console", "off", "--event-monitor", "fd=1", "--kernel"])
+            .args(["run", "--host", host, "--console", "off", "--event-monitor", "fd=1", "--kernel"])
             .arg(&file)
             .stdout(Stdio::piped())
             .spawn()
@@ -235,7 +256,7 @@ fn queues_that_the_host_takes_are_reported_and_seen_by_the_guest() {
 fn what_the_simulated_cpu_lacks_is_said_in_one_line_with_the_psw() {
     // adbr %f0,%f0
     let (_dir, file) = image(&[0xb31a_0000, END_WELL], &[]);
-    let ran = run_image(&file, &[]);
+    let ran = run_image("sim", &file, &[]);
     assert_eq!(ran.status, 4, "{ran:?}");
     assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
     for said in [&ran.stderr, ran.stdout.lines().last().expect("events")] {

@@ -8,7 +8,11 @@ mod demo;
 mod documents;
 mod golden;
 mod guest_image;
+#[cfg(target_arch = "s390x")]
+mod lab;
 mod layers;
 mod lifecycle;
 mod plan;
+#[cfg(target_arch = "s390x")]
+mod real_host;
 mod run;

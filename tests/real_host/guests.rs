@@ -1,0 +1,235 @@
+//! Whole guests: `adjunct run --host kvm`.
+
+use super::{mdev, second_mdev};
+use crate::{
+    command::{Ran, adjunct, command},
+    lifecycle::{self, FOR_EVER, image},
+    run::{assert_ran, assert_refused, queues},
+};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+fn device(mdev: &Path) -> String {
+    format!("vfio-ap,sysfsdev={},id=ap0", mdev.display())
+}
+
+/// apcheck with the first mdev.
+fn apcheck(words: &[&str]) -> Ran {
+    let device = device(&mdev());
+    adjunct(&[&["run", "--host", "kvm", "--memory", "1M", "--device", &device], words].concat())
+}
+
+/// An attribute of the mdev, line by line.
+pub(crate) fn lines(mdev: &Path, attribute: &str) -> Vec<String> {
+    let text = fs::read_to_string(mdev.join(attribute)).expect("readable");
+    text.lines().map(str::to_owned).collect()
+}
+
+/// A guest that runs for ever, until this is dropped or killed.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    events: Box<dyn Iterator<Item = String>>,
+    _image: TempDir,
+}
+
+impl Running {
+    /// Starts it with the device as `--device` takes it; it has its queues when this returns.
+    pub(crate) fn start(device: &str, code: &[u32], words: &[&str]) -> Self {
+        let (dir, file) = image(code, &[]);
+        let mut child = command()
+            .args(["run", "--host", "kvm", "--memory", "1M", "--console", "off", "--event-monitor", "fd=1"])
+            .args(["--device", device, "--kernel"])
+            .arg(&file)
+            .args(words)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("adjunct starts");
+        let events = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+        let mut running = Self { child, events: Box::new(events), _image: dir };
+        running.wait_for("ap-attached");
+        running
+    }
+
+    /// Waits for an event of this kind.
+    pub(crate) fn wait_for(&mut self, kind: &str) -> String {
+        let event = self.events.find(|line| line.contains(&format!("\"event\":\"{kind}\"")));
+        event.unwrap_or_else(|| panic!("the guest ended before {kind}"))
+    }
+
+    /// Sends it a signal; its exit status, which a killed process has not.
+    pub(crate) fn end_with(mut self, signal: &str) -> Option<i32> {
+        let kill = Command::new("kill").args([format!("-{signal}"), self.child.id().to_string()]).status();
+        assert!(kill.expect("kill is there").success());
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
+fn a_guest_sees_exactly_the_queues_of_its_mdev() {
+    let matrix = lines(&mdev(), "guest_matrix");
+    assert!(!matrix.is_empty(), "ADJUNCT_MDEV has no queues that a guest gets");
+    let ran = apcheck(&[]);
+    assert_ran(&ran, &matrix.iter().map(String::as_str).collect::<Vec<_>>());
+    for apqn in &matrix {
+        assert!(ran.stdout.contains(&format!("{apqn}: ok")), "{}", ran.stdout);
+    }
+}
+
+#[test]
+#[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
+fn each_of_vfios_ways_that_the_host_has_brings_the_same_queues() {
+    let mut ways = vec!["group"];
+    ways.extend(Path::new("/dev/iommu").exists().then_some("iommufd"));
+    let matrix = lines(&mdev(), "guest_matrix");
+    for way in ways {
+        let device = format!("{},backend={way}", device(&mdev()));
+        let ran = adjunct(&["run", "--host", "kvm", "--memory", "1M", "--device", &device]);
+        assert_ran(&ran, &matrix.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn a_guest_without_ap_instructions_finds_none() {
+    let ran = adjunct(&["run", "--host", "kvm", "--memory", "1M", "--cpu", "host,ap=off"]);
+    assert_ran(&ran, &[]);
+    assert!(ran.stdout.contains("AP instructions are not installed"), "{}", ran.stdout);
+    let ran = apcheck(&["--cpu", "host,ap=off"]);
+    assert_refused(&ran, 3, &["ap=on"]);
+}
+
+#[test]
+#[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
+fn a_guest_without_a_facility_sees_less() {
+    let matrix = lines(&mdev(), "guest_matrix");
+    let low: Vec<_> = matrix.iter().filter(|apqn| apqn[3..5] == *"00" && apqn[5..6] == *"0").collect();
+    let ran = apcheck(&["--cpu", "host,apqci=off"]);
+    assert_ran(&ran, &low.into_iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(ran.stderr.contains("domain above 15"), "{}", ran.stderr);
+    let ran = apcheck(&["--cpu", "host,apft=off"]);
+    assert_ran(&ran, &[]);
+    assert!(ran.stderr.contains("facility 15"), "{}", ran.stderr);
+    let ran = apcheck(&["--cpu", "host,apqi=off"]);
+    assert_eq!(queues(&ran.stdout).len(), matrix.len(), "{ran:?}");
+    assert!(
+        ran.stdout.contains("65 (apqi) off") && !ran.stdout.contains("interruption enabled"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+#[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
+fn the_mdev_of_a_running_guest_is_refused_to_another_and_free_when_it_is_killed() {
+    let first = Running::start(&device(&mdev()), &[FOR_EVER], &[]);
+    assert_refused(&apcheck(&[]), 3, &["is open already", &mdev().display().to_string()]);
+    assert_eq!(first.end_with("KILL"), None);
+    let matrix = lines(&mdev(), "guest_matrix");
+    assert_ran(&apcheck(&[]), &matrix.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+#[ignore = "needs /dev/kvm, ADJUNCT_MDEV and ADJUNCT_SECOND_MDEV; the lab runs it"]
+fn guests_with_an_mdev_each_run_side_by_side() {
+    let first = Running::start(&device(&mdev()), &[FOR_EVER], &[]);
+    let second = Running::start(&device(&second_mdev()), &[FOR_EVER], &[]);
+    assert_eq!(second.end_with("TERM"), Some(143));
+    assert_eq!(first.end_with("INT"), Some(130));
+}
+
+#[test]
+#[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
+fn the_event_of_an_attached_device_names_its_queues() {
+    let ran = apcheck(&["--console", "off", "--event-monitor", "fd=1"]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let attached = ran.stdout.lines().find(|line| line.contains("ap-attached")).expect("an event");
+    for apqn in lines(&mdev(), "guest_matrix") {
+        assert!(attached.contains(&format!("\"{apqn}\"")), "{attached}");
+    }
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn a_guest_can_reset_itself_in_each_way_and_goes_on() {
+    lifecycle::each_reset("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn a_cpu_can_start_another_and_order_it_about() {
+    lifecycle::each_order("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn a_cpu_that_orders_itself_is_answered() {
+    lifecycle::an_order_to_itself("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn signals_end_a_guest_that_never_ends_with_their_own_status() {
+    lifecycle::each_signal("kvm");
+}
+
+/// With character devices of VFIO's own, which Linux has since 6.6 and not every distribution builds.
+mod cdev {
+    use super::*;
+    use command_fds::{CommandFdExt, FdMapping};
+    use std::{fs::File, os::unix::process::CommandExt};
+
+    fn open(path: &str) -> File {
+        File::options().read(true).write(true).open(path).unwrap_or_else(|e| panic!("{path}: {e}"))
+    }
+
+    /// apcheck, by somebody who may open nothing, with three files that we have opened.
+    fn with_descriptors_only(words: &[&str]) -> Ran {
+        let vfio = fs::read_dir(mdev().join("vfio-dev")).expect("a host with VFIO's character devices");
+        let name = vfio.map(|entry| entry.expect("readable").file_name()).next().expect("one");
+        let device = format!("/dev/vfio/devices/{}", name.display());
+        let files = [(20, open("/dev/kvm")), (21, open(&device)), (22, open("/dev/iommu"))];
+        let mappings = files
+            .map(|(child_fd, file)| FdMapping { parent_fd: file.into(), child_fd })
+            .into_iter()
+            .collect();
+        let mut command = command();
+        command.args(["run", "--host", "kvm:fd=20", "--memory", "1M"]).args(words).uid(65534).gid(65534);
+        command.fd_mappings(mappings).expect("no number twice");
+        command.output().expect("adjunct starts").into()
+    }
+
+    #[test]
+    #[ignore = "needs /dev/kvm, ADJUNCT_MDEV and VFIO's character devices; the lab runs it"]
+    fn who_may_open_nothing_can_run_a_guest_with_files_that_somebody_else_opened() {
+        let matrix = lines(&mdev(), "guest_matrix");
+        for _ in 0..2 {
+            let ran = with_descriptors_only(&["--device", "vfio-ap,fd=21,iommufd=22"]);
+            assert_ran(&ran, &matrix.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        let device = device(&mdev());
+        let refused = with_descriptors_only(&["--device", &device]);
+        assert_refused(&refused, 4, &["/dev/vfio"]);
+    }
+
+    #[test]
+    #[ignore = "needs /dev/kvm, ADJUNCT_MDEV and VFIO's character devices; the lab runs it"]
+    fn descriptors_of_something_else_are_refused_by_name() {
+        let refused = with_descriptors_only(&["--device", "vfio-ap,fd=21,iommufd=30"]);
+        assert_refused(&refused, 3, &["iommufd=30 is no open file descriptor"]);
+        let refused = with_descriptors_only(&["--device", "vfio-ap,fd=22,iommufd=21"]);
+        assert_refused(&refused, 4, &["descriptor 22"]);
+    }
+}
