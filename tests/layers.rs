@@ -8,11 +8,22 @@ use std::{
 
 /// An edge that is not here is a design change: say why in docs/architecture.md.
 const LAYERS: &[(&str, &[&str])] = &[
-    (".", &["adjunct-ap", "adjunct-cpu-model", "adjunct-devices", "adjunct-hypervisor", "adjunct-simulator"]),
+    // It uses kvm-bindings in examples/embed.rs only, for a VMM that is not adjunct.
+    (
+        ".",
+        &[
+            "adjunct-ap",
+            "adjunct-cpu-model",
+            "adjunct-devices",
+            "adjunct-hypervisor",
+            "adjunct-simulator",
+            "kvm-bindings",
+        ],
+    ),
     ("ap", &[]),
     ("cpu-model", &[]),
     ("devices", &["adjunct-hypervisor"]),
-    ("hypervisor", &["adjunct-cpu-model"]),
+    ("hypervisor", &["adjunct-cpu-model", "kvm-bindings"]),
     // What bindgen makes of the kernel's headers, under the name that kvm-ioctls asks for.
     ("kvm-bindings", &[]),
     ("simulator", &["adjunct-ap", "adjunct-cpu-model", "adjunct-hypervisor", "adjunct-zarch"]),
@@ -32,12 +43,20 @@ fn manifest(folder: &str) -> toml::Table {
     text.parse().unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Our crates among all kinds of dependencies of the crate in `folder`.
+/// Our crates among all kinds of dependencies of the crate in `folder`, on every target.
 fn ours(folder: &str) -> BTreeSet<String> {
     let manifest = manifest(folder);
-    let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
-    let names = tables.iter().filter_map(|t| manifest.get(*t)?.as_table()).flat_map(|t| t.keys().cloned());
-    names.filter(|name| name.starts_with("adjunct")).collect()
+    let targets = manifest.get("target").and_then(|targets| targets.as_table());
+    let places =
+        targets.into_iter().flat_map(|targets| targets.values().filter_map(|place| place.as_table()));
+    let names = std::iter::once(&manifest).chain(places).flat_map(|place| {
+        let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
+        tables
+            .into_iter()
+            .filter_map(|table| place.get(table)?.as_table())
+            .flat_map(|table| table.keys().cloned())
+    });
+    names.filter(|name| name.starts_with("adjunct") || name == "kvm-bindings").collect()
 }
 
 /// Every Rust source below the crates' `src` folders.
