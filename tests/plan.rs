@@ -62,9 +62,10 @@ struct OfAnotherKind(SimHost);
 
 impl Sysfs for OfAnotherKind {
     fn read(&self, path: &str) -> std::io::Result<String> {
-        match path.ends_with("/device_api") {
-            true => Ok("vfio-ccw\n".to_owned()),
-            false => self.0.read(path),
+        match path {
+            path if path.ends_with("/device_api") => Ok("vfio-ccw\n".to_owned()),
+            path if path.starts_with("devices/vfio_ap/matrix/") => Err(std::io::ErrorKind::NotFound.into()),
+            path => self.0.read(path),
         }
     }
 

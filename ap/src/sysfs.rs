@@ -1,8 +1,8 @@
 //! The only way in which this crate touches a host: three things one can do below `/sys`.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
     path::{Component, Path, PathBuf},
     str::FromStr,
 };
@@ -116,6 +116,28 @@ impl HostSysfs {
     }
 }
 
+/// All of an attribute, in one read where it is shorter than a page.
+///
+/// The kernel prints less than a page and gives of it what there is room for (`fs/sysfs/file.c: sysfs_kf_seq_show`),
+/// so a read that leaves room has seen the end. [`fs::read`] would ask for a length, which sysfs does not know, and
+/// read once more.
+fn read_attribute(mut attribute: impl Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let mut page = [0; 4096];
+    loop {
+        match attribute.read(&mut page) {
+            Ok(length) => {
+                text.extend_from_slice(&page[..length]);
+                if length < page.len() {
+                    return Ok(text);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// `/sys`.
 impl Default for HostSysfs {
     fn default() -> Self {
@@ -126,7 +148,7 @@ impl Default for HostSysfs {
 impl Sysfs for HostSysfs {
     fn read(&self, path: &str) -> io::Result<String> {
         // Some attributes print bytes that firmware made up (serial numbers): never refuse those.
-        Ok(String::from_utf8_lossy(&fs::read(self.below(path)?)?).into_owned())
+        Ok(String::from_utf8_lossy(&read_attribute(File::open(self.below(path)?)?)?).into_owned())
     }
 
     fn write(&self, path: &str, value: &str) -> io::Result<()> {
@@ -175,6 +197,46 @@ mod tests {
     fn an_attribute_is_read_with_its_newline() {
         let (_dir, sysfs) = sys();
         assert_eq!(sysfs.read("bus/ap/apmask").expect("readable"), "0xff\n");
+    }
+
+    /// Gives its texts one read after the other, EINTR for `None`; a read beyond them is refused.
+    struct Reads(std::vec::IntoIter<Option<Vec<u8>>>);
+
+    impl Read for Reads {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let text = self.0.next().ok_or_else(|| io::Error::from_raw_os_error(libc::EIO))?;
+            let text = text.ok_or_else(|| io::Error::from_raw_os_error(libc::EINTR))?;
+            (&text[..]).read(buffer)
+        }
+    }
+
+    #[test]
+    fn a_short_read_is_the_last() {
+        for (reads, length) in [
+            (vec![Some(vec![])], 0),
+            (vec![Some(vec![b'0'; 201])], 201),
+            (vec![None, Some(vec![b'0'; 4095])], 4095),
+            (vec![Some(vec![b'0'; 4096]), None, Some(vec![])], 4096),
+            (vec![Some(vec![b'0'; 4096]), Some(vec![b'0'; 4096]), Some(vec![b'0'; 8])], 8200),
+        ] {
+            let mut reads = Reads(reads.into_iter());
+            let text = read_attribute(&mut reads).expect("no read beyond the last");
+            assert_eq!(text, vec![b'0'; length]);
+            assert_eq!(reads.0.len(), 0, "all was read");
+        }
+        let refused =
+            read_attribute(Reads(vec![Some(vec![b'0'; 4096])].into_iter())).expect_err("refused later");
+        assert_eq!(refused.raw_os_error(), Some(libc::EIO));
+    }
+
+    #[test]
+    fn what_has_more_than_a_page_is_read_whole_and_a_directory_not_at_all() {
+        let (dir, sysfs) = sys();
+        let text = "05.0004\n".repeat(1500);
+        fs::write(dir.path().join("bus/ap/matrix"), &text).expect("writable");
+        assert_eq!(sysfs.read("bus/ap/matrix").expect("readable"), text);
+        let error = sysfs.read("bus/ap/devices").expect_err("a directory");
+        assert_eq!(error.raw_os_error(), Some(libc::EISDIR));
     }
 
     #[test]

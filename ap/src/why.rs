@@ -63,27 +63,35 @@ pub enum QueueFault {
     BoundToHost,
 }
 
-/// Reads the host and explains what a guest of mdev `uuid` would get.
+/// Reads mdev `uuid` and explains what a guest of it would get. The rest of the host is read only when an assigned
+/// queue is missing.
 ///
 /// # Errors
 ///
 /// [`OpenError`] when there is no such AP device, or the host could not be read.
 pub fn diagnose(sysfs: &dyn Sysfs, uuid: Uuid) -> Result<Diagnosis, OpenError> {
-    let mdev = Mdev::open(sysfs, uuid)?;
-    let assigned = mdev.matrix()?;
-    let guest = mdev.guest_matrix()?;
+    let mdev = Mdev::known(sysfs, uuid);
+    // Only an AP device has these two. What else it is, or why it is not there, is asked when they can't be read.
+    let (assigned, guest) = match mdev.matrix().and_then(|assigned| Ok((assigned, mdev.guest_matrix()?))) {
+        Ok(both) => both,
+        Err(error) => return Err(Mdev::open(sysfs, uuid).err().unwrap_or(error.into())),
+    };
     let bus = Bus::new(sysfs);
-    let host = Host::read(&bus)?;
     let listed = Matrix { apm: guest.apm, aqm: guest.aqm, ..Matrix::EMPTY };
-    let mut diagnosis = Diagnosis { uuid, assigned, in_use: None, given: Vec::new(), withheld: Vec::new() };
-    for apqn in assigned.apqns() {
-        // What the kernel had no room to list is given unless a reason is known: the one guess made here.
-        let unlisted = guest.cut && guest.apm.last() < Some(apqn.apid);
-        match host.reason(&assigned, apqn) {
-            _ if listed.contains(apqn) => diagnosis.given.push(apqn),
-            None if unlisted => diagnosis.given.push(apqn),
-            None => diagnosis.withheld.push((apqn, Reason::NotFilteredAnew(apqn.apid))),
-            Some(reason) => diagnosis.withheld.push((apqn, reason)),
+    let (given, missing): (Vec<_>, Vec<_>) = assigned.apqns().partition(|apqn| listed.contains(*apqn));
+    let mut diagnosis = Diagnosis { uuid, assigned, in_use: None, given, withheld: Vec::new() };
+    // Only what is missing needs the bus to explain it, and a guest that gets everything need not wait for that.
+    if !missing.is_empty() {
+        let host = Host::read(&bus)?;
+        for apqn in missing {
+            // What the kernel had no room to list is given unless a reason is known: the one guess made here. It
+            // comes after all that is listed, so sysfs' order is kept.
+            let unlisted = guest.cut && guest.apm.last() < Some(apqn.apid);
+            match host.reason(&assigned, apqn) {
+                Some(reason) => diagnosis.withheld.push((apqn, reason)),
+                None if unlisted => diagnosis.given.push(apqn),
+                None => diagnosis.withheld.push((apqn, Reason::NotFilteredAnew(apqn.apid))),
+            }
         }
     }
     // A VM has all of them or none.

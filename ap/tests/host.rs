@@ -20,6 +20,8 @@ const TYPE: &str = "devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthro
 struct Canned {
     attrs: BTreeMap<String, String>,
     refusals: BTreeMap<String, i32>,
+    /// What was read or listed.
+    looked_at: RefCell<Vec<String>>,
     writes: RefCell<Vec<(String, String)>>,
 }
 
@@ -43,6 +45,7 @@ fn absent() -> io::Error {
 
 impl Sysfs for Canned {
     fn read(&self, path: &str) -> io::Result<String> {
+        self.looked_at.borrow_mut().push(path.to_owned());
         self.check(path)?;
         self.attrs.get(path).cloned().ok_or_else(absent)
     }
@@ -57,6 +60,7 @@ impl Sysfs for Canned {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        self.looked_at.borrow_mut().push(dir.to_owned());
         self.check(dir)?;
         let below = format!("{dir}/");
         let paths = self.attrs.keys().filter_map(|path| path.strip_prefix(&below));
@@ -626,6 +630,66 @@ mod explaining {
         assert!(host.writes.borrow().is_empty());
     }
 
+    /// The files of mdev 1 that every explanation needs, in the order in which they are read.
+    fn of_the_mdev() -> Vec<String> {
+        let uuid = uuid(1);
+        vec![
+            format!("devices/vfio_ap/matrix/{uuid}/ap_config"),
+            format!("devices/vfio_ap/matrix/{uuid}/guest_matrix"),
+        ]
+    }
+
+    #[test]
+    fn of_an_mdev_that_a_guest_gets_whole_nothing_but_one_status_is_read_from_the_bus() {
+        let mut host = with_guest(&matrix(&[5, 6], &[4, 0x47]));
+        for mask in ["ap_adapter_mask", "ap_usage_domain_mask", "ap_control_domain_mask"] {
+            host.refuse(format!("bus/ap/{mask}"), libc::EIO);
+        }
+        let diagnosis = diagnose(&host, uuid(1)).expect("no mask is needed");
+        assert_eq!((diagnosis.given.len(), diagnosis.withheld.len()), (4, 0));
+        let mut expected = of_the_mdev();
+        expected.push("bus/ap/devices/05.0004/status".to_owned());
+        assert_eq!(host.looked_at.take(), expected);
+    }
+
+    #[test]
+    fn a_missing_queue_is_explained_by_the_whole_bus_read_once() {
+        let mut host = with_guest(&matrix(&[5], &[4, 0x47]));
+        unbind(&mut host, Apqn::new(6, 0x47));
+        let diagnosis = diagnose(&host, uuid(1)).expect("readable");
+        let fault = QueueFault::Unbound;
+        let reason = Reason::AdapterFiltered { because_of: Apqn::new(6, 0x47), fault };
+        assert_eq!(diagnosis.withheld, [(Apqn::new(6, 4), reason), (Apqn::new(6, 0x47), reason)]);
+        let mut expected = of_the_mdev();
+        expected.extend(
+            [
+                "devices",
+                "ap_adapter_mask",
+                "ap_usage_domain_mask",
+                "ap_control_domain_mask",
+                "drivers/cex4queue",
+                "drivers/vfio_ap",
+                "devices/05.0004/status",
+            ]
+            .map(|name| format!("bus/ap/{name}")),
+        );
+        assert_eq!(host.looked_at.take(), expected);
+
+        host.refuse("bus/ap/ap_adapter_mask", libc::EIO);
+        let error = diagnose(&host, uuid(1)).expect_err("without the mask there is no reason");
+        assert!(
+            matches!(&error, OpenError::Read(ReadError::Io { path, .. }) if path == "bus/ap/ap_adapter_mask")
+        );
+    }
+
+    #[test]
+    fn an_mdev_without_queues_is_known_by_its_own_files() {
+        let mut host = host();
+        add_mdev(&mut host, uuid(1), &matrix(&[5], &[]), &matrix(&[5], &[]));
+        assert!(!diagnose(&host, uuid(1)).expect("readable").assigned.has_queues());
+        assert_eq!(host.looked_at.take(), of_the_mdev());
+    }
+
     #[test]
     fn one_queue_without_the_driver_takes_its_whole_adapter_and_is_named() {
         let mut host = with_guest(&matrix(&[5], &[4, 0x47]));
@@ -767,5 +831,19 @@ mod explaining {
     #[test]
     fn what_is_no_ap_mdev_is_not_explained() {
         assert!(matches!(diagnose(&host(), uuid(7)), Err(OpenError::Missing { .. })));
+        assert!(matches!(diagnose(&Canned::default(), uuid(7)), Err(OpenError::NoDriver { .. })));
+        let mut host = host();
+        host.set(format!("bus/mdev/devices/{}/mdev_type/device_api", uuid(7)), "vfio-ccw\n");
+        let error = diagnose(&host, uuid(7)).expect_err("a channel device");
+        assert!(matches!(error, OpenError::NotAp { device_api, .. } if device_api == "vfio-ccw"));
+    }
+
+    #[test]
+    fn an_ap_mdev_that_can_not_be_read_is_refused_by_the_file_at_fault() {
+        let mut host = with_guest(&Matrix::EMPTY);
+        let path = format!("devices/vfio_ap/matrix/{}/guest_matrix", uuid(1));
+        host.refuse(path.clone(), libc::EIO);
+        let error = diagnose(&host, uuid(1)).expect_err("refused");
+        assert!(matches!(&error, OpenError::Read(ReadError::Io { path: at, .. }) if *at == path));
     }
 }
