@@ -68,9 +68,9 @@ mod vmm {
             println!("embed: the guest will not get {apqn}: {reason}");
         }
 
-        // This VMM's own VM and memory.
-        let vm = Kvm::new()?.create_vm()?;
+        // This VMM's own memory and VM. The VM goes first.
         let memory = memory()?;
+        let vm = Kvm::new()?.create_vm()?;
         let region = kvm_userspace_memory_region {
             memory_size: memory.last_addr().0 + 1,
             userspace_addr: memory.get_host_address(GuestAddress(0))? as u64,
@@ -136,24 +136,26 @@ mod vmm {
         Ok(set(vm, KVM_S390_VM_CRYPTO, KVM_S390_VM_CRYPTO_ENABLE_APIE, &[])?)
     }
 
-    fn set(vm: &VmFd, group: u32, attr: u32, value: &[u8]) -> std::io::Result<()> {
+    /// Sets an attribute of the VM whose value is `N` bytes.
+    fn set<const N: usize>(vm: &VmFd, group: u32, attr: u32, value: &[u8; N]) -> std::io::Result<()> {
         let attribute =
             kvm_device_attr { group, attr: attr.into(), addr: value.as_ptr() as u64, ..Default::default() };
-        // SAFETY: the kernel reads as much of `value` as the attribute is long, which the caller's arrays are.
+        // SAFETY: the kernel reads the attribute's value: `adjunct-cpu-model` gives its arrays the attributes' own sizes.
         match unsafe { ioctl_with_ref(vm, KVM_SET_DEVICE_ATTR(), &attribute) } {
             0 => Ok(()),
             _ => Err(std::io::Error::last_os_error()),
         }
     }
 
-    fn get(vm: &VmFd, attr: u32, value: &mut [u8]) -> std::io::Result<()> {
+    /// Reads an attribute of the CPU model whose value is `N` bytes.
+    fn get<const N: usize>(vm: &VmFd, attr: u32, value: &mut [u8; N]) -> std::io::Result<()> {
         let mut attribute = kvm_device_attr {
             group: KVM_S390_VM_CPU_MODEL,
             attr: attr.into(),
             addr: value.as_mut_ptr() as u64,
             ..Default::default()
         };
-        // SAFETY: the kernel writes as much to `value` as the attribute is long, which the caller's arrays are.
+        // SAFETY: the kernel writes the attribute's value: `adjunct-cpu-model` gives its arrays the attributes' own sizes.
         match unsafe { ioctl_with_mut_ref(vm, KVM_GET_DEVICE_ATTR(), &mut attribute) } {
             0 => Ok(()),
             _ => Err(std::io::Error::last_os_error()),

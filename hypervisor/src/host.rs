@@ -1,8 +1,8 @@
 //! What a host is: the traits that KVM and the simulated host implement.
 
 use crate::{
-    ApDevice, ApSource, CpuReset, CpuState, CryptoAttribute, Exit, Floating, GuestMemory, Local, ModelAttribute,
-    Result, RunState,
+    ApDevice, ApSource, CpuReset, CpuState, CryptoAttribute, Exit, Floating, GuestMemory, Local,
+    ModelAttribute, Result, RunState,
 };
 use adjunct_cpu_model::kvm::{Capabilities, MachineAttributes};
 use std::{fmt::Debug, sync::Arc};
@@ -26,7 +26,8 @@ pub trait Hypervisor: Debug + Send + Sync {
     fn machine(&self) -> Result<MachineAttributes>;
 
     /// The CPU features that do not show in [`Hypervisor::machine`] but in what KVM is capable of
-    /// (`KVM_CHECK_EXTENSION`, `KVM_HAS_DEVICE_ATTR`): AP interpretation among them.
+    /// (`KVM_CHECK_EXTENSION`, `KVM_HAS_DEVICE_ATTR`): AP interpretation among them. A host that has no way to give a guest
+    /// one of them says no.
     fn capabilities(&self) -> Result<Capabilities>;
 
     /// `KVM_CREATE_VM`.

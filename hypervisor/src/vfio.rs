@@ -86,7 +86,8 @@ enum Files<I, G> {
 ///
 /// # Errors
 /// Of two refusals the one that an administrator can do something about: any other before ENOENT (no file under `/dev`)
-/// before ENODEV (the kernel has no such way), and among equals the group's.
+/// before ENODEV (the kernel has no such way). Of two files that are missing, the group's, which every host can have; of two
+/// that are there but refused, the character device's, which was the first choice.
 fn choose<I, G>(
     wanted: Option<VfioBackend>,
     iommufd: impl FnOnce() -> Result<I>,
@@ -101,9 +102,10 @@ fn choose<I, G>(
         Some(VfioBackend::Iommufd) => iommufd().map(Files::Iommufd),
         Some(VfioBackend::Group) => group().map(Files::Group),
         None => iommufd().map(Files::Iommufd).or_else(|first| {
-            group().map(Files::Group).map_err(|second| match rank(&first) > rank(&second) {
-                true => first,
-                false => second,
+            group().map(Files::Group).map_err(|second| match (rank(&first), rank(&second)) {
+                (2, _) => first,
+                (one, other) if one > other => first,
+                _ => second,
             })
         }),
     }

@@ -17,9 +17,6 @@ pub(super) trait VmAttributes {
     /// Sets one attribute of the CPU model.
     fn set_model(&self, attribute: ModelAttribute<'_>) -> Result<()>;
 
-    /// Whether guests can have collaborative memory management.
-    fn has_cmma(&self) -> bool;
-
     /// Whether KVM knows `attribute`, on this host.
     fn has_crypto(&self, attribute: CryptoAttribute) -> bool;
 
@@ -56,10 +53,6 @@ impl VmAttributes for VmFd {
             }
         }
         .map_err(|errno| refused(attribute.name(), THE_VM, errno))
-    }
-
-    fn has_cmma(&self) -> bool {
-        self.has_attribute(attribute::ENABLE_CMMA) && self.has_attribute(attribute::CLR_CMMA)
     }
 
     fn has_crypto(&self, attribute: CryptoAttribute) -> bool {

@@ -82,8 +82,6 @@ pub(super) mod attribute {
 
     pub(in super::super) const ENABLE_CMMA: VmAttribute<0> =
         VmAttribute { group: KVM_S390_VM_MEM_CTRL, number: KVM_S390_VM_MEM_ENABLE_CMMA };
-    pub(in super::super) const CLR_CMMA: VmAttribute<0> =
-        VmAttribute { group: KVM_S390_VM_MEM_CTRL, number: KVM_S390_VM_MEM_CLR_CMMA };
 
     /// An attribute of the crypto group: switches without a value.
     pub(in super::super) const fn crypto(attribute: CryptoAttribute) -> VmAttribute<0> {

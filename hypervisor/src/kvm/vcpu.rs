@@ -236,3 +236,44 @@ impl Vcpu for KvmVcpu {
         Arc::new(Kicker(Arc::downgrade(&self.line)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kvm_run that says `reason`, with `bytes` where the payload is.
+    fn run_of(reason: u32, bytes: &[u8]) -> kvm_run {
+        let mut run = kvm_run { exit_reason: reason, ..Default::default() };
+        let mut padding = [0; 256];
+        padding[..bytes.len()].copy_from_slice(bytes);
+        run.__bindgen_anon_1.padding = padding;
+        run
+    }
+
+    #[test]
+    fn each_exit_has_its_payload_from_where_kvm_puts_it() {
+        let bytes: Vec<u8> = (1..=24).collect();
+        for (reason, exit_is) in [
+            (13, Exit::Sieic { icptcode: 1, ipa: 0x0304, ipb: 0x0506_0708 }),
+            (14, Exit::Reset { flags: 0x0102_0304_0506_0708 }),
+            (
+                22,
+                Exit::Tsch {
+                    subchannel_id: 0x0102,
+                    subchannel_nr: 0x0304,
+                    io_int_parm: 0x0506_0708,
+                    io_int_word: 0x090a_0b0c,
+                    ipb: 0x0d0e_0f10,
+                    dequeued: true,
+                },
+            ),
+            (25, Exit::Stsi { address: 0x0102_0304_0506_0708, ar: 9, fc: 11, sel1: 12, sel2: 0x0d0e }),
+            (4, Exit::Debug),
+            (10, Exit::Interrupted),
+            (17, Exit::Unknown { reason: 17 }),
+            (0, Exit::Unknown { reason: 0 }),
+        ] {
+            assert_eq!(exit(&run_of(reason, &bytes)), exit_is, "exit reason {reason}");
+        }
+    }
+}

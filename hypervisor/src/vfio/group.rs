@@ -57,17 +57,12 @@ impl Group {
     /// Opens the device for the VM of `kvm`, and maps guest memory for it.
     ///
     /// Nothing is asked that the next request answers as well: a group that is not viable is refused by `SET_CONTAINER`,
-    /// a container without type 1 by `SET_IOMMU`.
+    /// a container without type 1 by `SET_IOMMU`; there is one version of all this (`VFIO_API_VERSION`).
     ///
     /// # Errors
     /// The first request that is refused. Everything is closed.
     pub(super) fn open(files: Files, kvm: &Arc<KvmVfio>, mdev: &Mdev, memory: &[Block]) -> Result<Self> {
-        /// `VFIO_API_VERSION`.
-        const VERSION: i32 = 0;
         let Files { group, container, path } = files;
-        if ioctl::api_version(container.as_fd(), CONTAINER)? != VERSION {
-            return Err(KernelError::new("VFIO_GET_API_VERSION", CONTAINER, libc::EINVAL));
-        }
         ioctl::set_container(group.as_fd(), container.as_fd(), &path)?;
         ioctl::set_iommu(container.as_fd(), CONTAINER)?;
         let group = Known::add(kvm, group, ioctl::OPENS_BY_GROUP, mdev.name())?;

@@ -52,7 +52,6 @@ const fn kvm<A>(dir: c_uint, nr: c_uint) -> c_ulong {
 }
 
 requests! {
-    VFIO_GET_API_VERSION(()) = vfio(0);
     VFIO_SET_IOMMU(()) = vfio(2);
     VFIO_GROUP_SET_CONTAINER(RawFd) = vfio(4);
     VFIO_GROUP_GET_DEVICE_FD(DeviceName) = vfio(6);
@@ -173,11 +172,6 @@ fn kvm_file(
     let number: RawFd = file.as_raw_fd();
     let addr = &raw const number as u64;
     request.put(kvm, &mut DeviceAttr { flags: 0, group: FILE, attr, addr }, target).map(drop)
-}
-
-/// The version of VFIO's container interface: 0 ever since.
-pub(super) fn api_version(container: BorrowedFd<'_>, target: &str) -> Result<c_int> {
-    VFIO_GET_API_VERSION.put(container, &mut (), target)
 }
 
 /// Puts a group into a container.
@@ -324,7 +318,6 @@ mod tests {
     fn the_requests_have_the_kernels_numbers() {
         // Computed from the kernel's headers; a Linux with another encoding of ioctl (powerpc, mips) has others.
         let numbers = [
-            (VFIO_GET_API_VERSION.number, 0x3b64),
             (VFIO_SET_IOMMU.number, 0x3b66),
             (VFIO_GROUP_SET_CONTAINER.number, 0x3b68),
             (VFIO_GROUP_GET_DEVICE_FD.number, 0x3b6a),

@@ -27,13 +27,14 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Opens the character device of `mdev`, and an iommufd.
+    /// Opens an iommufd, and the character device of `mdev`.
     ///
     /// # Errors
-    /// ENODEV if it has no character device; EBUSY if it is bound or its group open; else why a file can't be opened.
+    /// ENOENT if the host has no iommufd, ENODEV if the mdev has no character device; EBUSY if it is bound or its group open; else why a file can't be opened.
     pub(super) fn open(mdev: &Mdev) -> Result<Self> {
-        let device = open_file(&mdev.character_device()?)?;
+        // A host without is told by this alone.
         let iommufd = open_file(Path::new("/dev/iommu"))?;
+        let device = open_file(&mdev.character_device()?)?;
         refuse_busy(mdev.group().ok())?;
         Ok(Self { device, iommufd })
     }

@@ -25,7 +25,7 @@ fn a_wish_is_followed_and_the_other_way_not_tried() {
 fn of_two_refusals_the_one_that_can_be_acted_upon_is_reported() {
     let (denied, missing, none) = (libc::EACCES, libc::ENOENT, libc::ENODEV);
     for (first, second, reported) in [
-        (denied, denied, "group"),
+        (denied, denied, "cdev"),
         (denied, missing, "cdev"),
         (denied, none, "cdev"),
         (missing, denied, "group"),

@@ -1,6 +1,5 @@
 //! The KVM host on a real kernel: an IBM Z machine, or one of `tests/lab`. Some tests need no more than `/dev/kvm`;
 //! a guest is a handful of instructions in a MiB of memory.
-#![cfg(target_arch = "s390x")]
 
 use adjunct_cpu_model::{
     Cpu, Feature,
