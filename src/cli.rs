@@ -125,7 +125,7 @@ pub struct RunArgs {
     /// (/dev/vfio/devices/vfioN and /dev/iommu); without it, what the host has. fd=N,iommufd=N
     /// instead of sysfsdev are /dev/vfio/devices/vfioN and /dev/iommu, opened by whoever started
     /// adjunct.
-    #[arg(long, value_name = "vfio-ap,sysfsdev=PATH[,backend=group|iommufd][,id=ID]")]
+    #[arg(long, value_name = "vfio-ap,sysfsdev=PATH|fd=N,iommufd=N[,id=ID]")]
     device: Vec<VfioApOption>,
 
     /// Wrapping keys of a guest whose CPU wraps keys: aes-key-wrap=on|off, dea-key-wrap=on|off

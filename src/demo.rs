@@ -136,9 +136,9 @@ fn build(host: &Host, uuid: Uuid, console: &Kept) -> Result<Machine, DemoError> 
 
 /// Runs all machines at once, each with a loop of its own.
 fn run_all(host: &Host, machines: Vec<Machine>) -> io::Result<Vec<Outcome>> {
-    let (events, watch) = (Events::default(), Watch { input: false, signals: false, stop_output: None });
+    let (events, watch) = (Events::default(), Watch { input: false, signals: None });
     thread::scope(|scope| {
-        let start = |machine| scope.spawn(|| run::run(machine, &*host.sysfs, &events, &watch));
+        let start = |machine| scope.spawn(|| run::run(machine, &*host.sysfs, &events, watch));
         let loops: Vec<_> = machines.into_iter().map(start).collect();
         let ended = loops
             .into_iter()

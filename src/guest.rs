@@ -9,8 +9,9 @@ use crate::{
     machine::{BuildError, chain},
     plan::{PlanError, plan},
     run::{self, Watch},
+    signals::Signals,
 };
-use std::io;
+use std::{io, sync::Arc};
 
 /// Why a guest did not run.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,7 @@ impl RunError {
                 ExitStatus::Refused
             }
             Self::Console(_) | Self::Events(_) => ExitStatus::Output,
-            Self::Build(BuildError::Kernel(_) | BuildError::Attach(_)) | Self::Loop(_) => {
+            Self::Build(BuildError::Kernel(_) | BuildError::Attach { .. }) | Self::Loop(_) => {
                 ExitStatus::HostError
             }
         }
@@ -80,20 +81,17 @@ fn run_on(host: &Host, config: &Config, events: &Events) -> Result<(ExitStatus, 
     plan.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     events.send(&Event::HostChecked { host: &host.hypervisor.name(), warnings: plan.warnings() });
     let (cpu, device) = (plan.cpu_option().to_owned(), plan.device_id());
-    let (consoles, written) = console::open(&config.console)?;
+    let signals = Arc::new(Signals::watch().map_err(RunError::Loop)?);
+    let (consoles, written) = console::open(&config.console, Some(signals.clone()))?;
     let machine = plan.build(&*host.hypervisor, consoles)?;
     events.send(&Event::VmBuilt { cpu: &cpu, vcpus: config.vcpus, memory: config.memory.bytes() });
-    if let Some((id, mdev)) = &device {
+    if let Some((id, mdev)) = device.filter(|_| events.are_seen()) {
         let mdev = mdev.as_ref().map(ToString::to_string);
         let apqns = machine.apqns(&*host.sysfs);
-        events.send(&Event::ApAttached { id, mdev: mdev.as_deref(), apqns: &apqns });
+        events.send(&Event::ApAttached { id: &id, mdev: mdev.as_deref(), apqns: &apqns });
     }
-    let watch = Watch {
-        input: config.console == ConsoleTarget::Stdio,
-        signals: true,
-        stop_output: Some(written.stop()),
-    };
-    let outcome = run::run(machine, &*host.sysfs, events, &watch).map_err(RunError::Loop)?;
+    let watch = Watch { input: config.console == ConsoleTarget::Stdio, signals: Some(&signals) };
+    let outcome = run::run(machine, &*host.sysfs, events, watch).map_err(RunError::Loop)?;
     if outcome.status() == ExitStatus::Success {
         written.all()?;
     }

@@ -4,9 +4,9 @@ use crate::config::HostChoice;
 #[cfg(target_arch = "s390x")]
 use adjunct_ap::HostSysfs;
 use adjunct_ap::{Sysfs, Uuid, mdev::Mdev};
-use adjunct_hypervisor::{Hypervisor, KernelError};
 #[cfg(target_arch = "s390x")]
-use adjunct_hypervisor::{descriptor, kvm::Kvm};
+use adjunct_hypervisor::kvm::Kvm;
+use adjunct_hypervisor::{Hypervisor, KernelError, descriptor};
 use adjunct_simulator::{HostFile, HostFileError, SimHost};
 use std::{
     fmt, fs, io,
@@ -36,9 +36,9 @@ impl Files {
     /// else, or if `/sys` can't be seen.
     ///
     /// # Errors
-    /// No such descriptor is open, or `/proc` can't be seen.
+    /// EBADF: no such descriptor is open.
     pub fn mdev_of(self, number: RawFd) -> io::Result<Option<Uuid>> {
-        let file = fs::metadata(format!("/proc/self/fd/{number}"))?;
+        let file = fs::File::from(descriptor::inherit(number)?).metadata()?;
         if !file.file_type().is_char_device() {
             return Ok(None);
         }

@@ -25,3 +25,4 @@ pub mod option;
 pub mod outcome;
 pub mod plan;
 pub mod run;
+pub mod signals;

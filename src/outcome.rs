@@ -1,6 +1,6 @@
 //! How a guest ended.
 
-use crate::{exit_status::ExitStatus, run::Broken};
+use crate::{exit_status::ExitStatus, run::Broken, signals::Ending};
 use adjunct_hypervisor::{KernelError, Psw};
 use std::fmt;
 
@@ -20,8 +20,8 @@ pub enum Outcome {
     },
     /// The host refused a request.
     Refused(KernelError),
-    /// A signal to us, by its number.
-    Signal(i32),
+    /// A signal to us.
+    Signal(Ending),
 }
 
 impl Outcome {
@@ -37,9 +37,9 @@ impl Outcome {
             Self::Stopped => ExitStatus::Success,
             Self::DisabledWait(_) | Self::Broken { .. } => ExitStatus::GuestFailed,
             Self::Refused(_) => ExitStatus::HostError,
-            Self::Signal(signal_hook::consts::SIGHUP) => ExitStatus::HungUp,
-            Self::Signal(signal_hook::consts::SIGINT) => ExitStatus::Interrupted,
-            Self::Signal(_) => ExitStatus::Terminated,
+            Self::Signal(Ending::HungUp) => ExitStatus::HungUp,
+            Self::Signal(Ending::Interrupted) => ExitStatus::Interrupted,
+            Self::Signal(Ending::Terminated) => ExitStatus::Terminated,
         }
     }
 }
@@ -58,10 +58,7 @@ impl fmt::Display for Outcome {
             Self::Stopped => f.write_str("all CPUs are stopped"),
             Self::Broken { cpu, how } => write!(f, "CPU {cpu}: {how}"),
             Self::Refused(refused) => write!(f, "{refused}: {}", refused.errno),
-            Self::Signal(number) => {
-                let name = signal_hook::low_level::signal_name(*number).unwrap_or("a signal");
-                write!(f, "ended by {name}")
-            }
+            Self::Signal(signal) => write!(f, "ended by {signal}"),
         }
     }
 }

@@ -54,7 +54,7 @@ impl Plan {
 /// The AP device that will be opened.
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedDevice {
-    /// Not known of a descriptor where `/sys` or `/proc` is not to be seen.
+    /// Not known of a descriptor where `/sys` is not to be seen.
     pub(crate) uuid: Option<Uuid>,
     pub(crate) choice: DeviceChoice,
     pub(crate) id: String,
@@ -85,6 +85,12 @@ pub enum PlanError {
     ApOff {
         /// As typed.
         spec: CpuSpec,
+    },
+    /// An AP device on a host without AP instructions.
+    #[error("--device vfio-ap: {host} gives a guest no AP instructions, so it has none itself")]
+    NoAp {
+        /// The host.
+        host: String,
     },
     /// More vCPUs than the host makes.
     #[error("--smp {asked}: this host gives a guest at most {most} CPUs")]
@@ -178,9 +184,12 @@ const NOT_SERVED: FeatureSet = FeatureSet::of(&[
 /// # Errors
 /// [`PlanError`]: what can't work, in the user's words, with the option or file to change.
 pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
-    let most = host.hypervisor.limits()?.vcpus;
-    if config.vcpus > most {
-        return Err(PlanError::TooManyCpus { asked: config.vcpus, most });
+    // Every host gives a guest one.
+    if config.vcpus > 1 {
+        let most = host.hypervisor.limits()?.vcpus;
+        if config.vcpus > most {
+            return Err(PlanError::TooManyCpus { asked: config.vcpus, most });
+        }
     }
     let machine = host.hypervisor.machine()?;
     let mut host_cpu = machine.decode(&host.hypervisor.capabilities()?)?;
@@ -192,6 +201,9 @@ pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
     warnings.extend(resolved.warnings.iter().map(|w| format!("--cpu {}: {w} {}", config.cpu, w.hint())));
     let device = match &config.device {
         Some(option) => {
+            if !host_cpu.features.contains(Feature::Ap) {
+                return Err(PlanError::NoAp { host: host.hypervisor.name() });
+            }
             if !resolved.cpu.has(Feature::Ap) {
                 return Err(PlanError::ApOff { spec: config.cpu.clone() });
             }

@@ -6,7 +6,6 @@
 //! ends the guest, and every path out of a thread reports.
 
 mod seats;
-mod signals;
 mod vcpu;
 
 pub use vcpu::Broken;
@@ -15,6 +14,7 @@ use crate::{
     event::{Event, Events},
     machine::{Machine, Reload, chain},
     outcome::Outcome,
+    signals::{Ending, Signals},
 };
 use adjunct_ap::Sysfs;
 use adjunct_devices::{
@@ -26,24 +26,20 @@ use adjunct_devices::{
 use adjunct_hypervisor::{CpuReset, EventFd, KernelError, Psw, RunState};
 use event_manager::{EventManager, EventOps, EventSet, MutEventSubscriber, SubscriberOps};
 use seats::{Report, Seats};
-use signals::Signals;
 use std::{
     io::{self, BufRead},
-    os::fd::AsRawFd,
+    os::fd::{AsFd, AsRawFd},
     sync::{Arc, Mutex, PoisonError},
 };
 use vcpu::{Shared, Why};
 
 /// What the loop watches besides the guest.
-#[derive(Debug)]
-pub struct Watch {
+#[derive(Clone, Copy, Debug)]
+pub struct Watch<'a> {
     /// Whether standard input is the guest's console.
     pub input: bool,
-    /// Whether SIGINT, SIGTERM and SIGHUP end this guest.
-    pub signals: bool,
-    /// What a signal sets, so that the guest's console does not wait for its reader: see
-    /// [`crate::console::Written::stop`].
-    pub stop_output: Option<Arc<EventFd>>,
+    /// Signals that end this guest.
+    pub signals: Option<&'a Signals>,
 }
 
 /// Runs `machine` until its guest ends; everything it held is given back.
@@ -54,7 +50,7 @@ pub fn run(
     machine: Machine,
     sysfs: &(dyn Sysfs + Send + Sync),
     events: &Events,
-    watch: &Watch,
+    watch: Watch<'_>,
 ) -> io::Result<Outcome> {
     let mut manager = EventManager::new().map_err(io::Error::other)?;
     let event_loop = Loop::new(machine, sysfs, events, watch)?;
@@ -66,6 +62,11 @@ pub fn run(
         }
         if let Some(outcome) = event_loop.outcome.take() {
             return Ok(outcome);
+        }
+        if event_loop.signalled {
+            // The signal is taken last: until then it tells a console not to wait, or its vCPU would not come back.
+            drop(manager);
+            return Ok(Outcome::Signal(watch.signals.and_then(Signals::take).unwrap_or(Ending::Terminated)));
         }
         match manager.run() {
             Ok(_) => {}
@@ -109,8 +110,8 @@ struct Loop<'a> {
     reload: Reload,
     sysfs: &'a (dyn Sysfs + Send + Sync),
     events: &'a Events,
-    signals: Option<Signals>,
-    input: bool,
+    watch: Watch<'a>,
+    signalled: bool,
     ipl_psw: Psw,
     /// A descriptor that can't be watched: without it the loop would wait for ever.
     unwatched: Option<event_manager::Error>,
@@ -122,11 +123,10 @@ impl<'a> Loop<'a> {
         machine: Machine,
         sysfs: &'a (dyn Sysfs + Send + Sync),
         events: &'a Events,
-        watch: &Watch,
+        watch: Watch<'a>,
     ) -> io::Result<Self> {
         let Machine { ap, vcpus, vm, sclp, reload } = machine;
         let shared = Arc::new(Shared { vm, memory: reload.memory.clone(), sclp: Mutex::new(sclp) });
-        let signals = watch.signals.then(|| Signals::watch(watch.stop_output.clone())).transpose()?;
         let mut seats = Seats::new(vcpus, &shared)?;
         seats.run(IPL_CPU);
         Ok(Self {
@@ -136,8 +136,8 @@ impl<'a> Loop<'a> {
             reload,
             sysfs,
             events,
-            signals,
-            input: watch.input,
+            watch,
+            signalled: false,
             ipl_psw: Psw::default(),
             unwatched: None,
             outcome: None,
@@ -325,10 +325,10 @@ impl MutEventSubscriber for Loop<'_> {
             ap.release_requests().iter().for_each(|event| add(*event, token::AP_RELEASE));
             ap.config_changes().iter().for_each(|event| add(*event, token::AP_CONFIG));
         }
-        if let Some(signals) = &self.signals {
-            add(signals.event(), token::SIGNAL);
+        if let Some(signals) = self.watch.signals {
+            add(&signals.as_fd(), token::SIGNAL);
         }
-        if self.input {
+        if self.watch.input {
             add(&io::stdin(), token::INPUT);
         }
         self.unwatched = failed;
@@ -340,10 +340,7 @@ impl MutEventSubscriber for Loop<'_> {
             token::AP_CONFIG => self.ap_configuration_changed(),
             token::AP_RELEASE => self.release_ap(ops),
             token::INPUT => self.read_input(ops),
-            token::SIGNAL => {
-                let signal = self.signals.as_ref().map(|signals| Outcome::Signal(signals.number()));
-                self.outcome = self.outcome.take().or(signal);
-            }
+            token::SIGNAL => self.signalled = true,
             _ => {}
         }
     }

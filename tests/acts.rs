@@ -60,8 +60,8 @@ fn run_once(simulated: &SimHost, kernel: &Image) -> Result<Outcome, BuildError> 
     let host = Host::simulated(simulated);
     let plan = plan(&config(kernel), &host).expect("fits");
     let machine = plan.build(&*host.hypervisor, Kept::default().consoles())?;
-    let watch = Watch { input: false, signals: false, stop_output: None };
-    Ok(run::run(machine, &*host.sysfs, &Events::default(), &watch).expect("a loop can be set up"))
+    let watch = Watch { input: false, signals: None };
+    Ok(run::run(machine, &*host.sysfs, &Events::default(), watch).expect("a loop can be set up"))
 }
 
 #[test]

@@ -57,6 +57,7 @@ promises! {
 }
 
 const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
 const EBUSY: i32 = 16;
 const EINVAL: i32 = 22;
 
@@ -163,7 +164,7 @@ fn a_path_without_an_mdev_is_refused(place: &Place<'_>) {
     let host = place.host;
     let built = vm_with_memory(host).create_vcpus(1).expect("built");
     let nothing = "/sys/devices/vfio_ap/matrix/00000000-0000-0000-0000-000000000000";
-    built.vm.open_ap(Path::new(nothing).into()).expect_err("there is none");
+    assert_eq!(built.vm.open_ap(Path::new(nothing).into()).expect_err("there is none").errno.errno(), ENOENT);
 }
 
 fn the_device_is_an_ap_device_that_can_be_reset(place: &Place<'_>) {

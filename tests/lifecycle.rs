@@ -210,10 +210,10 @@ fn run_while(host: &SimHost, file: PathBuf, meanwhile: impl FnOnce(&SimHost) + S
     let events = Events::open(config.events.as_ref()).expect("writable");
     let on = Host::simulated(host);
     let machine = plan(&config, &on).expect("fits").build(host, Kept::default().consoles()).expect("built");
-    let watch = Watch { input: false, signals: false, stop_output: None };
+    let watch = Watch { input: false, signals: None };
     let outcome = thread::scope(|scope| {
         scope.spawn(|| meanwhile(host));
-        run::run(machine, &*on.sysfs, &events, &watch).expect("a loop can be set up")
+        run::run(machine, &*on.sysfs, &events, watch).expect("a loop can be set up")
     });
     events.all_written().expect("written");
     (outcome, fs::read_to_string(monitor).expect("readable"))

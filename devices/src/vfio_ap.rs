@@ -26,7 +26,7 @@ const EIO: i32 = 5;
 #[non_exhaustive]
 pub enum AttachError {
     /// The VM has one already.
-    #[error("the guest can have one vfio-ap device only; {mdev} would be its second (--device)")]
+    #[error("the guest can have one vfio-ap device only; {mdev} would be its second")]
     SecondDevice {
         /// The device that was to be attached.
         mdev: String,
@@ -35,7 +35,7 @@ pub enum AttachError {
         source: Option<KernelError>,
     },
     /// The host does not open it.
-    #[error("{mdev} can't be opened for the guest (--device vfio-ap,sysfsdev=)")]
+    #[error("{mdev} can't be opened for the guest")]
     Open {
         /// The device that was to be attached.
         mdev: String,
@@ -44,7 +44,7 @@ pub enum AttachError {
         source: KernelError,
     },
     /// The host does not say what it is.
-    #[error("{mdev} does not say what device it is (--device vfio-ap,sysfsdev=)")]
+    #[error("{mdev} does not say what device it is")]
     Info {
         /// The device that was to be attached.
         mdev: String,
@@ -53,9 +53,7 @@ pub enum AttachError {
         source: KernelError,
     },
     /// It is something else, for example a vfio-ccw device.
-    #[error(
-        "{mdev} is not a vfio-ap device: its VFIO flags are {flags:#x}, without AP (--device vfio-ap,sysfsdev=)"
-    )]
+    #[error("{mdev} is not a vfio-ap device: its VFIO flags are {flags:#x}, without AP")]
     NotAp {
         /// The device that was to be attached.
         mdev: String,
@@ -63,9 +61,7 @@ pub enum AttachError {
         flags: u32,
     },
     /// The queues could not be zeroized between guests.
-    #[error(
-        "{mdev} can't be reset: its VFIO flags are {flags:#x}, without RESET (--device vfio-ap,sysfsdev=)"
-    )]
+    #[error("{mdev} can't be reset: its VFIO flags are {flags:#x}, without RESET")]
     NoReset {
         /// The device that was to be attached.
         mdev: String,

@@ -103,7 +103,7 @@ impl Seats {
                 seat.vcpu = Some(vcpu);
                 why
             }
-            None => Why::Broken(vcpu::Broken::Unserved("a fault of adjunct's own".into(), Psw::default())),
+            None => Why::Broken(vcpu::Broken::Unserved("a fault of adjunct's own".into(), Box::default())),
         };
         self.unserved.push_back(Report { cpu, why });
     }

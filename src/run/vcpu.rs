@@ -7,7 +7,7 @@ use adjunct_devices::{
     ipl::{self, IplAction, ResetKind},
     sclp::Sclp,
 };
-use adjunct_hypervisor::{Exit, GuestMemory, KernelError, Psw, Vcpu, Vm};
+use adjunct_hypervisor::{CpuState, Exit, GuestMemory, KernelError, Psw, Vcpu, Vm};
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -47,8 +47,8 @@ pub enum Broken {
     ProgramLoop(Psw),
     /// External interruptions without end.
     ExternalLoop(Psw),
-    /// Something the VMM can't serve.
-    Unserved(String, Psw),
+    /// Something the VMM can't serve, and the CPU's state then.
+    Unserved(String, Box<CpuState>),
 }
 
 impl fmt::Display for Broken {
@@ -60,7 +60,10 @@ impl fmt::Display for Broken {
             Self::ExternalLoop(psw) => {
                 write!(f, "the new PSW for external interruptions leads to another one for ever; PSW {psw}")
             }
-            Self::Unserved(what, psw) => write!(f, "{what} can't be served; PSW {psw}"),
+            Self::Unserved(what, state) => {
+                write!(f, "{what} can't be served; PSW {}; prefix {:x}", state.psw, state.prefix)?;
+                write!(f, "; GPRs {:x?}; CRs {:x?}", state.gprs, state.crs)
+            }
         }
     }
 }
@@ -85,8 +88,6 @@ pub(super) fn run(vcpu: &mut dyn Vcpu, shared: &Shared) -> Why {
 
 /// Serves one exit; `None`: the vCPU can go on.
 fn serve(exit: Exit, vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<Option<Why>, KernelError> {
-    let psw = vcpu.state().psw;
-    let unserved = |what: String| Ok(Some(Why::Broken(Broken::Unserved(what, psw))));
     match exit {
         Exit::Sieic { icptcode, ipa, ipb } => {
             let intercept = intercept::decode(icptcode, ipa, ipb, vcpu.state());
@@ -96,9 +97,13 @@ fn serve(exit: Exit, vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<Option<Why>
         // KVM makes this exit of DIAGNOSE 0x308 subcodes 3 and 4 only.
         Exit::Reset { .. } => Ok(Some(Why::Reset(ResetKind::ReIpl))),
         Exit::Interrupted => Ok(Some(Why::Kicked)),
-        Exit::Tsch { .. } | Exit::Stsi { .. } | Exit::Debug => unserved(format!("the exit {exit:?}")),
-        Exit::Unknown { reason } => unserved(format!("KVM's exit {reason}")),
+        Exit::Tsch { .. } | Exit::Stsi { .. } | Exit::Debug => unserved(format!("the exit {exit:?}"), vcpu),
+        Exit::Unknown { reason } => unserved(format!("KVM's exit {reason}"), vcpu),
     }
+}
+
+fn unserved(what: String, vcpu: &dyn Vcpu) -> Result<Option<Why>, KernelError> {
+    Ok(Some(Why::Broken(Broken::Unserved(what, Box::new(vcpu.state().clone())))))
 }
 
 fn act(intercept: Intercept, vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<Option<Why>, KernelError> {
@@ -133,7 +138,7 @@ fn act(intercept: Intercept, vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<Opt
         Intercept::Stopped => return Ok(Some(Why::Stopped)),
         Intercept::Unknown { icptcode, ipa, ipb } => {
             let what = format!("interception code {icptcode:#04x} (instruction {ipa:04x} {ipb:08x})");
-            return Ok(Some(Why::Broken(Broken::Unserved(what, psw))));
+            return unserved(what, vcpu);
         }
     }
     Ok(None)

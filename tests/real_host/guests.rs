@@ -6,6 +6,7 @@ use crate::{
     lifecycle::{self, FOR_EVER, image},
     run::{assert_ran, assert_refused, queues},
 };
+use adjunct_hypervisor::VfioBackend;
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -91,10 +92,12 @@ fn a_guest_sees_exactly_the_queues_of_its_mdev() {
 #[test]
 #[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
 fn each_of_vfios_ways_that_the_host_has_brings_the_same_queues() {
-    let mut ways = vec!["group"];
-    ways.extend(Path::new("/dev/iommu").exists().then_some("iommufd"));
     let matrix = lines(&mdev(), "guest_matrix");
-    for way in ways {
+    for way in super::vfio::ways() {
+        let way = match way {
+            VfioBackend::Group => "group",
+            VfioBackend::Iommufd => "iommufd",
+        };
         let device = format!("{},backend={way}", device(&mdev()));
         let ran = adjunct(&["run", "--host", "kvm", "--memory", "1M", "--device", &device]);
         assert_ran(&ran, &matrix.iter().map(String::as_str).collect::<Vec<_>>());
@@ -158,6 +161,19 @@ fn the_event_of_an_attached_device_names_its_queues() {
     let attached = ran.stdout.lines().find(|line| line.contains("ap-attached")).expect("an event");
     for apqn in lines(&mdev(), "guest_matrix") {
         assert!(attached.contains(&format!("\"{apqn}\"")), "{attached}");
+    }
+}
+
+#[test]
+#[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
+fn a_foreign_vmm_that_embeds_the_device_has_its_queues() {
+    // Where cargo built it, or where whoever brought the tests here has put it.
+    let built = Path::new(env!("CARGO_BIN_EXE_adjunct")).with_file_name("examples").join("embed");
+    let embed = if built.exists() { built } else { "embed".into() };
+    let ran: Ran = Command::new(embed).arg(mdev()).output().expect("it was built").into();
+    assert_eq!(ran.status, 0, "{ran:?}");
+    for apqn in lines(&mdev(), "guest_matrix") {
+        assert!(ran.stdout.contains(&format!("{apqn} TAPQ status 80000000\n")), "{}", ran.stdout);
     }
 }
 

@@ -61,7 +61,7 @@ fn open(path: &Path, backend: Option<VfioBackend>, kvm: &Arc<KvmVfio>) -> Result
 }
 
 /// The ways that this machine has.
-fn ways() -> Vec<VfioBackend> {
+pub(super) fn ways() -> Vec<VfioBackend> {
     let mut ways = Vec::new();
     if group().is_some_and(|path| path.exists()) {
         ways.push(VfioBackend::Group);
@@ -224,48 +224,6 @@ fn a_device_that_kvm_was_not_told_of_is_einval_and_can_be_opened_at_once() {
 }
 
 #[test]
-#[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
-fn a_device_opens_from_descriptors_and_the_iommufd_lives_on() {
-    let kvm = kvm_vfio();
-    let Some(path) = character_device() else {
-        // Nobody can have such a descriptor here.
-        assert_eq!(refused(open(&mdev(), Some(VfioBackend::Iommufd), &kvm)), ("open", ENODEV));
-        return;
-    };
-    let iommufd = file(Path::new("/dev/iommu"));
-    for _ in 0..2 {
-        let source =
-            ApSource::Descriptors { device: file(&path), iommufd: iommufd.try_clone().expect("open") };
-        let name = source.to_string();
-        let device = vfio::open(source, &kvm, &memory()).expect("it is free");
-        assert!(name.starts_with("descriptor "), "{name}");
-        device.reset().expect("all queues are fine");
-    }
-}
-
-#[test]
-#[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
-fn a_descriptor_of_a_device_that_is_bound_is_ebusy_and_the_first_stays_whole() {
-    let kvm = kvm_vfio();
-    let Some(path) = character_device() else {
-        // Nobody can have such a descriptor here.
-        assert_eq!(refused(open(&mdev(), Some(VfioBackend::Iommufd), &kvm)), ("open", ENODEV));
-        return;
-    };
-    let source = |device: OwnedFd| ApSource::Descriptors { device, iommufd: file(Path::new("/dev/iommu")) };
-    let device = file(&path);
-    let same_file = device.try_clone().expect("a descriptor is free");
-    let first = vfio::open(source(device), &kvm, &memory()).expect("it is free");
-    let second = vfio::open(source(same_file), &kvm_vfio(), &memory());
-    assert_eq!(refused(second), ("VFIO_DEVICE_BIND_IOMMUFD", EBUSY));
-    let second = vfio::open(source(file(&path)), &kvm_vfio(), &memory());
-    assert_eq!(refused(second), ("open", EBUSY));
-    first.reset().expect("the first is as it was");
-    drop((kvm, first));
-    open(&mdev(), None, &kvm_vfio()).expect("it is free again");
-}
-
-#[test]
 #[ignore = "needs /dev/kvm, ADJUNCT_MDEV and ADJUNCT_SECOND_MDEV; the lab runs it"]
 fn all_files_are_close_on_exec_and_none_is_left_after_a_drop_or_a_refusal() {
     for way in ways() {
@@ -292,15 +250,17 @@ fn all_files_are_close_on_exec_and_none_is_left_after_a_drop_or_a_refusal() {
     }
 }
 
-/// The second mdev, removed by the host and made again.
+/// The second mdev, removed by the host and made again with what was assigned to it.
 fn remove_second() -> thread::JoinHandle<()> {
     let path = second_mdev();
+    let assigned = fs::read(path.join("ap_config")).expect("Linux has it since 6.10");
     thread::spawn(move || {
         fs::write(path.join("remove"), "1").expect("the caller is root");
         let matrix = path.parent().expect("it has one");
         let uuid = path.file_name().expect("a UUID").as_encoded_bytes();
         fs::write(matrix.join("mdev_supported_types/vfio_ap-passthrough/create"), uuid)
             .expect("there was one");
+        fs::write(path.join("ap_config"), assigned).expect("it was assigned before");
     })
 }
 
@@ -340,4 +300,44 @@ fn a_vm_has_one_vfio_device_of_kvm() {
     assert_eq!((second.request, second.errno.errno()), ("KVM_CREATE_DEVICE", EBUSY));
     let null: OwnedFd = File::open("/dev/null").expect("it is there").into();
     assert!(KvmVfio::create(null.as_fd()).is_err());
+}
+
+/// Files that somebody else has opened: on hosts that have VFIO's character devices.
+mod cdev {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs /dev/kvm, ADJUNCT_MDEV and VFIO's character devices; the lab runs it"]
+    fn a_device_opens_from_descriptors_and_the_iommufd_lives_on() {
+        let kvm = kvm_vfio();
+        let path = character_device().expect("a host with VFIO's character devices");
+        let iommufd = file(Path::new("/dev/iommu"));
+        for _ in 0..2 {
+            let source =
+                ApSource::Descriptors { device: file(&path), iommufd: iommufd.try_clone().expect("open") };
+            let name = source.to_string();
+            let device = vfio::open(source, &kvm, &memory()).expect("it is free");
+            assert!(name.starts_with("descriptor "), "{name}");
+            device.reset().expect("all queues are fine");
+        }
+    }
+
+    #[test]
+    #[ignore = "needs /dev/kvm, ADJUNCT_MDEV and VFIO's character devices; the lab runs it"]
+    fn a_descriptor_of_a_device_that_is_bound_is_ebusy_and_the_first_stays_whole() {
+        let kvm = kvm_vfio();
+        let path = character_device().expect("a host with VFIO's character devices");
+        let source =
+            |device: OwnedFd| ApSource::Descriptors { device, iommufd: file(Path::new("/dev/iommu")) };
+        let device = file(&path);
+        let same_file = device.try_clone().expect("a descriptor is free");
+        let first = vfio::open(source(device), &kvm, &memory()).expect("it is free");
+        let second = vfio::open(source(same_file), &kvm_vfio(), &memory());
+        assert_eq!(refused(second), ("VFIO_DEVICE_BIND_IOMMUFD", EBUSY));
+        let second = vfio::open(source(file(&path)), &kvm_vfio(), &memory());
+        assert_eq!(refused(second), ("open", EBUSY));
+        first.reset().expect("the first is as it was");
+        drop((kvm, first));
+        open(&mdev(), None, &kvm_vfio()).expect("it is free again");
+    }
 }
