@@ -100,6 +100,14 @@ pub enum PlanError {
         /// The host's limit.
         most: u16,
     },
+    /// More memory than the host maps for a VM.
+    #[error("--memory {asked}: this host gives a guest at most {most}M")]
+    TooMuchMemory {
+        /// As typed.
+        asked: MemorySize,
+        /// The host's limit, in MiB.
+        most: u64,
+    },
     /// The path is none of a mediated device.
     #[error("--device vfio-ap,{choice}")]
     Path {
@@ -184,12 +192,12 @@ const NOT_SERVED: FeatureSet = FeatureSet::of(&[
 /// # Errors
 /// [`PlanError`]: what can't work, in the user's words, with the option or file to change.
 pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
-    // Every host gives a guest one.
-    if config.vcpus > 1 {
-        let most = host.hypervisor.limits()?.vcpus;
-        if config.vcpus > most {
-            return Err(PlanError::TooManyCpus { asked: config.vcpus, most });
-        }
+    let most = host.hypervisor.limits()?;
+    if config.vcpus > most.vcpus {
+        return Err(PlanError::TooManyCpus { asked: config.vcpus, most: most.vcpus });
+    }
+    if config.memory.bytes() > most.memory {
+        return Err(PlanError::TooMuchMemory { asked: config.memory, most: most.memory >> 20 });
     }
     let machine = host.hypervisor.machine()?;
     let mut host_cpu = machine.decode(&host.hypervisor.capabilities()?)?;

@@ -230,6 +230,9 @@ impl<'a> Loop<'a> {
         let to = order.cpu_address;
         let carried_out = self.seats.exists(to).then(|| {
             self.seats.gather(to);
+            if to != from {
+                self.seats.turn_away(to);
+            }
             let (state, memory) = (self.seats.run_state(to), &self.shared.memory);
             self.seats.vcpu(to, |vcpu| sigp::carry_out(&order, vcpu, state, memory))
         });

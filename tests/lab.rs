@@ -3,13 +3,14 @@
 
 use crate::{
     command::adjunct,
-    lifecycle::FOR_EVER,
+    lifecycle::{self, END_WELL, FOR_EVER},
     real_host::{
         guests::{Running, lines},
         mdev,
     },
-    run::assert_ran,
+    run::{assert_ran, assert_refused},
 };
+use adjunct_hypervisor::VfioBackend;
 use std::{
     collections::BTreeMap,
     fs,
@@ -220,6 +221,55 @@ fn removing_the_mdev_takes_the_device_from_the_running_guest() {
 
 #[test]
 #[ignore = "needs tests/lab"]
+fn a_guest_takes_the_interruption_of_a_queue_that_has_a_reply() {
+    for way in crate::real_host::vfio::ways() {
+        let way = if way == VfioBackend::Group { "group" } else { "iommufd" };
+        lifecycle::an_ap_interruption("kvm", &format!("{},backend={way}", device()));
+    }
+}
+
+#[test]
+#[ignore = "needs tests/lab"]
+fn every_guest_reset_resets_each_queue_once() {
+    let resets_of = |subcode: Option<u32>| {
+        let (_dir, file) = match subcode {
+            Some(subcode) => lifecycle::resets_once(subcode, END_WELL),
+            None => lifecycle::image(&[END_WELL], &[]),
+        };
+        let before = resets();
+        let ran = lifecycle::run_image("kvm", &file, &["--device", &device()]);
+        assert_eq!(ran.status, 0, "{ran:?}");
+        resets()
+            .into_iter()
+            .map(|(apqn, count)| (apqn.clone(), count - before[&apqn]))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let without = resets_of(None);
+    for subcode in [0, 1, 3, 4] {
+        for (apqn, count) in resets_of(Some(subcode)) {
+            assert_eq!(count, without[&apqn] + 1, "{apqn}, subcode {subcode}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs tests/lab"]
+fn a_named_model_runs_without_what_this_host_lacks() {
+    let run =
+        |cpu: &str| adjunct(&["run", "--host", "kvm", "--memory", "1M", "--cpu", cpu, "--device", &device()]);
+    let refused = run("z14,ap=on,apqci=on,apft=on");
+    assert_eq!(refused.status, 3, "{refused:?}");
+    // "…: a b c"
+    let lacks = refused.stderr.lines().last().and_then(|line| line.rsplit(": ").next()).expect("a list");
+    let off: String = lacks.split_whitespace().map(|feature| format!(",{feature}=off")).collect();
+    let ran = run(&format!("z14,ap=on,apqci=on,apft=on{off}"));
+    let matrix = lines(&mdev(), "guest_matrix");
+    assert_ran(&ran, &matrix.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(ran.stdout.contains("machine type 3906"), "{}", ran.stdout);
+}
+
+#[test]
+#[ignore = "needs tests/lab"]
 fn the_queues_of_a_guest_that_is_killed_are_reset() {
     let guest = running();
     let before = resets();
@@ -302,4 +352,11 @@ fn a_program_without_pgste_runs_or_is_told_what_is_missing() {
         assert_eq!(status, 3, "{said}");
         assert!(said.contains("--s390-pgste") && said.contains("vm.allocate_pgste"), "{said}");
     }
+}
+
+#[test]
+#[ignore = "needs tests/lab"]
+fn more_memory_than_the_host_maps_for_a_guest_is_refused_before_anything_is_made() {
+    let ran = adjunct(&["run", "--host", "kvm", "--memory", "8589934592G"]);
+    assert_refused(&ran, 3, &["--memory 8589934592G", "at most"]);
 }

@@ -67,7 +67,7 @@ pub(crate) fn resets_once(subcode: u32, then: u32) -> (TempDir, PathBuf) {
     image(&code, &[])
 }
 
-fn run_image(host: &str, file: &std::path::Path, words: &[&str]) -> Ran {
+pub(crate) fn run_image(host: &str, file: &std::path::Path, words: &[&str]) -> Ran {
     let kernel = file.display().to_string();
     let run = ["run", "--host", host, "--kernel", &kernel, "--console", "off", "--event-monitor", "fd=1"];
     adjunct(&[&run, words].concat())
@@ -91,6 +91,11 @@ mod simulator {
     #[test]
     fn a_cpu_that_orders_itself_is_answered() {
         super::an_order_to_itself("sim");
+    }
+
+    #[test]
+    fn a_guest_takes_the_interruption_of_a_queue_that_has_a_reply() {
+        super::an_ap_interruption("sim", &format!("vfio-ap,sysfsdev={}", crate::command::MDEV[0]));
     }
 
     #[test]
@@ -132,7 +137,7 @@ fn starts_another_cpu(order: u32) -> (TempDir, PathBuf) {
 
 /// A CPU starts another one and orders it about.
 pub(crate) fn each_order(host: &str) {
-    // Stop, start, CPU reset, and sense: whether the other already waits or not, each is accepted.
+    // Stop, stop and store status, start, and CPU reset: whether the other already waits or not, each is accepted.
     for order in [0x05, 0x09, 0x04, 0x0c] {
         let (_dir, file) = starts_another_cpu(order);
         let ran = run_image(host, &file, &["--smp", "2"]);
@@ -147,6 +152,57 @@ pub(crate) fn an_order_to_itself(host: &str) {
     // sigp %r2,%r4,4 with %r4 = 0: start; jnz to the bad end.
     let (_dir, file) = image(&[0xa748_0000, 0xae24_0004, 0xa774_0004, END_WELL, END_BADLY], &[]);
     assert_eq!(run_image(host, &file, &[]).status, 0);
+}
+
+/// Enables interruptions of queue 05.0004 for ISC 3 (PQAP(AQIC) with the notification byte at 0x900), sends it a message, and
+/// waits; ends well if the interruption is for ISC 3 and the byte is set.
+pub(crate) fn takes_an_ap_interruption() -> (TempDir, PathBuf) {
+    let code = [
+        0xa50e_0300, // 200 llilh %r0,0x0300
+        0xa503_0504, // 204 iill  %r0,0x0504
+        0xa51d_8000, // 208 llihl %r1,0x8000     IR
+        0xa51b_0003, // 20c oill  %r1,3          ISC
+        0xa729_0900, // 210 lghi  %r2,0x900      NIB
+        0xb2af_0000, // 214 pqap
+        0xa774_0016, // 218 jnz   244
+        0xb766_0860, // 21c lctl  %c6,%c6,0x860  all ISCs
+        0xa50e_4000, // 220 llilh %r0,0x4000
+        0xa503_0504, // 224 iill  %r0,0x0504
+        0xa749_0000, // 228 lghi  %r4,0          PSMID
+        0xa759_051d, // 22c lghi  %r5,0x51d
+        0xa769_0a00, // 230 lghi  %r6,0xa00      message
+        0xa779_0040, // 234 lghi  %r7,64
+        0xb2ad_0046, // 238 nqap  %r4,%r6
+        0xa774_0004, // 23c jnz   244
+        0xb2b2_0870, // 240 lpswe 0x870          enabled wait
+        END_BADLY,   // 244
+    ];
+    let taken = [
+        0x9500_0900_u32, // 300 cli 0x900,0
+        0xa784_0008,     // 304 je  314
+        0x9598_00c0,     // 308 cli 0xc0,0x98    adapter interruption, ISC 3
+        0xa774_0004,     // 30c jne 314
+        END_WELL,        // 310
+        END_BADLY,       // 314
+    ];
+    let psw = |mask: u64, address: u64| [mask.to_be_bytes(), address.to_be_bytes()].concat();
+    image(
+        &code,
+        &[
+            (0x1f0, &psw(0x0000_0001_8000_0000, 0x300)),
+            (0x300, &taken.map(u32::to_be_bytes).concat()),
+            (0x860, &0xff00_0000_u32.to_be_bytes()),
+            (0x870, &psw(0x0202_0001_8000_0000, 0xdea0)),
+            (0xa00, &[0; 64]),
+        ],
+    )
+}
+
+/// A guest with the device takes an interruption of its queue 05.0004.
+pub(crate) fn an_ap_interruption(host: &str, device: &str) {
+    let (_dir, file) = takes_an_ap_interruption();
+    let ran = run_image(host, &file, &["--device", device]);
+    assert_eq!(ran.status, 0, "{ran:?}");
 }
 
 /// Signals end a guest that never ends, with their own status.

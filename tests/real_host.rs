@@ -3,7 +3,7 @@
 //! docs/testing.md says how to run these on a real host; the lab (`tests/lab`) runs them too.
 
 pub(crate) mod guests;
-mod vfio;
+pub(crate) mod vfio;
 
 use adjunct_hypervisor::kvm::Kvm;
 use std::path::PathBuf;

@@ -16,6 +16,8 @@ pub enum Answer {
     Accepted,
     /// Condition code 1, and these bits in the status register.
     Status(u32),
+    /// Condition code 2: try again.
+    Busy,
     /// Condition code 3: there is no such CPU.
     NotOperational,
 }
@@ -35,6 +37,7 @@ impl Answer {
         state.psw.set_condition_code(match self {
             Self::Accepted => 0,
             Self::Status(_) => 1,
+            Self::Busy => 2,
             Self::NotOperational => 3,
         });
         if let Self::Status(status) = self {

@@ -7,11 +7,13 @@ use crate::{
 use adjunct_cpu_model::kvm::{Capabilities, MachineAttributes};
 use std::{fmt::Debug, sync::Arc};
 
-/// What a host allows a VM to be (`KVM_CHECK_EXTENSION`).
+/// What a host allows a VM to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Largest number of vCPUs (`KVM_CAP_MAX_VCPUS`).
     pub vcpus: u16,
+    /// Most guest memory, in bytes (`KVM_S390_VM_MEM_LIMIT_SIZE`).
+    pub memory: u64,
 }
 
 /// A host that can make VMs. Asking it changes nothing.

@@ -48,6 +48,7 @@ const MOST_VCPUS: u16 = 248;
 struct Host {
     machine: MachineAttributes,
     capabilities: Capabilities,
+    most_memory: u64,
 }
 
 /// What the host has said, and the VM that it was asked of.
@@ -136,7 +137,8 @@ impl Kvm {
             topology: false,
             diag318: false,
         };
-        let host = known.host.insert(Host { machine: vm.machine()?, capabilities });
+        let host =
+            known.host.insert(Host { machine: vm.machine()?, capabilities, most_memory: vm.most_memory()? });
         known.spare = Some(vm);
         Ok(read(host))
     }
@@ -169,7 +171,8 @@ impl Hypervisor for Kvm {
         if most < 0 {
             return Err(refused("KVM_CHECK_EXTENSION", "KVM_CAP_MAX_VCPUS", Errno::last()));
         }
-        Ok(Limits { vcpus: u16::try_from(most).unwrap_or(MOST_VCPUS).min(MOST_VCPUS) })
+        let vcpus = u16::try_from(most).unwrap_or(MOST_VCPUS).min(MOST_VCPUS);
+        Ok(Limits { vcpus, memory: self.host(|host| host.most_memory)? })
     }
 
     fn machine(&self) -> Result<MachineAttributes> {

@@ -25,6 +25,7 @@ mod iommufd;
 mod kvm;
 mod mdev;
 
+pub use dma::MappedRegion;
 pub use kvm::KvmVfio;
 
 use crate::{ApDevice, ApDeviceInfo, ApIrq, ApSource, EventFd, IrqInfo, KernelError, Result, VfioBackend};
@@ -33,12 +34,12 @@ use group::Group;
 use iommufd::CharacterDevice;
 use mdev::Mdev;
 use std::{fmt, os::fd::BorrowedFd, sync::Arc};
-use vm_memory::GuestMemory;
+use vm_memory::GuestRegionCollection;
 
 /// Opens the vfio-ap device that `source` names for the VM of `kvm`, and maps all of `memory` for it.
 ///
-/// `memory` is the guest's, by its absolute addresses; a clone of it is held as long as the device is open and must be
-/// the same memory, as clones of `GuestMemoryMmap` are.
+/// `memory` is the guest's, by its absolute addresses: a `GuestMemoryMmap`, or this crate's `GuestMemory`. A clone of it is
+/// held as long as the device is open.
 ///
 /// # Errors
 /// - ENOENT: the mdev's directory, or a file under `/dev` is missing; ENODEV: the directory is no mdev;
@@ -47,10 +48,11 @@ use vm_memory::GuestMemory;
 /// - EPERM: the VM has a vfio-ap device; [`KvmVfio`] says who refuses it;
 /// - EINVAL from the request that opens the device: `kvm` is of no VM that KVM knows the device by;
 /// - else what the kernel says to a request. Nothing is left half-open.
-pub fn open<M>(source: ApSource, kvm: &Arc<KvmVfio>, memory: &M) -> Result<VfioApDevice>
-where
-    M: GuestMemory + Clone + Send + 'static,
-{
+pub fn open<R: MappedRegion>(
+    source: ApSource,
+    kvm: &Arc<KvmVfio>,
+    memory: &GuestRegionCollection<R>,
+) -> Result<VfioApDevice> {
     let memory = memory.clone();
     let blocks = Block::all_of(&memory)?;
     let name = source.to_string();

@@ -54,7 +54,7 @@ impl Hypervisor for SimHost {
     }
 
     fn limits(&self) -> Result<Limits> {
-        Ok(Limits { vcpus: proto::MAX_VCPUS })
+        Ok(Limits { vcpus: proto::MAX_VCPUS, memory: u64::MAX })
     }
 
     fn machine(&self) -> Result<MachineAttributes> {

@@ -1,6 +1,7 @@
 //! Where each vCPU is: running in its thread, or here with the event loop.
 
 use super::vcpu::{self, Shared, Why};
+use adjunct_devices::sigp::Answer;
 use adjunct_hypervisor::{CpuReset, EventFd, KernelError, Kick, Psw, RunState, Vcpu};
 use std::{
     collections::VecDeque,
@@ -168,9 +169,21 @@ impl Seats {
         }
     }
 
-    /// Notes that the CPU is stopped; it wants nothing more.
+    /// Answers an order that this CPU gave and that is not served yet with busy: another CPU's order to this one comes
+    /// first (as in QEMU, `target/s390x/sigp.c: handle_sigp_single_dst`).
+    pub(super) fn turn_away(&mut self, cpu: u16) {
+        for report in self.unserved.iter_mut().filter(|report| report.cpu == cpu) {
+            let Why::Sigp(order) = &report.why else { continue };
+            if let Some(vcpu) = self.seats[usize::from(cpu)].vcpu.as_mut() {
+                Answer::Busy.tell(order, vcpu.as_mut());
+            }
+            report.why = Why::Kicked;
+        }
+    }
+
+    /// Notes that the CPU is stopped; it wants nothing more for itself.
     pub(super) fn stop(&mut self, cpu: u16) {
-        self.unserved.retain(|report| report.cpu != cpu);
+        self.unserved.retain(|report| report.cpu != cpu || matches!(report.why, Why::Reset(_)));
         self.seats[usize::from(cpu)].doing = Doing::Stopped;
     }
 

@@ -61,7 +61,7 @@ fn open(path: &Path, backend: Option<VfioBackend>, kvm: &Arc<KvmVfio>) -> Result
 }
 
 /// The ways that this machine has.
-pub(super) fn ways() -> Vec<VfioBackend> {
+pub(crate) fn ways() -> Vec<VfioBackend> {
     let mut ways = Vec::new();
     if group().is_some_and(|path| path.exists()) {
         ways.push(VfioBackend::Group);

@@ -14,6 +14,9 @@ pub(super) trait VmAttributes {
     /// What a guest's CPU may be.
     fn machine(&self) -> Result<MachineAttributes>;
 
+    /// How much memory the VM may have, in bytes.
+    fn most_memory(&self) -> Result<u64>;
+
     /// Sets one attribute of the CPU model.
     fn set_model(&self, attribute: ModelAttribute<'_>) -> Result<()>;
 
@@ -38,6 +41,12 @@ impl VmAttributes for VmFd {
             uv_feat: if_known(self.attribute(attribute::MACHINE_UV_FEAT_GUEST))
                 .map_err(refused("KVM_S390_VM_CPU_MODEL/MACHINE_UV_FEAT_GUEST"))?,
         })
+    }
+
+    fn most_memory(&self) -> Result<u64> {
+        self.attribute(attribute::LIMIT_SIZE)
+            .map(u64::from_be_bytes)
+            .map_err(|errno| refused("KVM_S390_VM_MEM_CTRL/LIMIT_SIZE", THE_VM, errno))
     }
 
     fn set_model(&self, attribute: ModelAttribute<'_>) -> Result<()> {

@@ -83,6 +83,10 @@ pub(super) mod attribute {
     pub(in super::super) const ENABLE_CMMA: VmAttribute<0> =
         VmAttribute { group: KVM_S390_VM_MEM_CTRL, number: KVM_S390_VM_MEM_ENABLE_CMMA };
 
+    /// A number of 64 bits.
+    pub(in super::super) const LIMIT_SIZE: VmAttribute<8> =
+        VmAttribute { group: KVM_S390_VM_MEM_CTRL, number: KVM_S390_VM_MEM_LIMIT_SIZE };
+
     /// An attribute of the crypto group: switches without a value.
     pub(in super::super) const fn crypto(attribute: CryptoAttribute) -> VmAttribute<0> {
         VmAttribute { group: KVM_S390_VM_CRYPTO, number: attribute as u32 }

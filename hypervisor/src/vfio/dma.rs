@@ -1,7 +1,28 @@
 //! Guest memory as a device sees it.
 
+use crate::GuestRegion;
 use crate::{KernelError, Result};
-use vm_memory::{Address, GuestMemory, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress};
+use vm_memory::{
+    Address, GuestMemoryBackend, GuestMemoryRegion, GuestRegionCollection, GuestRegionMmap,
+    MemoryRegionAddress, bitmap::Bitmap,
+};
+
+/// A region of guest memory that is mapped where it says, for as long as it lives: of `GuestMemoryMmap`, or of this crate's
+/// `GuestMemory`. No other can be had here: the kernel and the adapters write to the addresses that a region tells, and
+/// anybody can write a region that tells others.
+pub trait MappedRegion: GuestMemoryRegion + sealed::Sealed + Send + Sync + 'static {}
+
+impl<B: Bitmap + Send + Sync + 'static> MappedRegion for GuestRegionMmap<B> {}
+impl MappedRegion for GuestRegion {}
+
+mod sealed {
+    use super::*;
+
+    pub trait Sealed {}
+
+    impl<B: Bitmap> Sealed for GuestRegionMmap<B> {}
+    impl Sealed for GuestRegion {}
+}
 
 /// A block of guest memory: the address that the guest and the device use, and where the host has it.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,9 +37,8 @@ impl Block {
     ///
     /// # Errors
     /// EFAULT if a part of it can't be had by a host address.
-    pub(super) fn all_of<M: GuestMemory>(memory: &M) -> Result<Vec<Self>> {
+    pub(super) fn all_of<R: MappedRegion>(memory: &GuestRegionCollection<R>) -> Result<Vec<Self>> {
         let unreachable = || KernelError::new("mmap", "guest memory", libc::EFAULT);
-        let memory = memory.physical_memory().ok_or_else(unreachable)?;
         memory
             .iter()
             .map(|region| {

@@ -168,9 +168,11 @@ fn kvm_file(
 ) -> Result<()> {
     /// `KVM_DEV_VFIO_FILE`, of old `KVM_DEV_VFIO_GROUP`.
     const FILE: u32 = 1;
-    // The address of a local: the kernel reads the 4 bytes there (`get_user`) before this function ends.
-    let number: RawFd = file.as_raw_fd();
-    let addr = &raw const number as u64;
+    // The address of a local: the kernel reads the 4 bytes there (`get_user`) before this function ends. The room behind
+    // them is for values of other attributes with these numbers, should `kvm` be another file of KVM.
+    let mut value: [RawFd; 64] = [0; 64];
+    value[0] = file.as_raw_fd();
+    let addr = &raw const value as u64;
     request.put(kvm, &mut DeviceAttr { flags: 0, group: FILE, attr, addr }, target).map(drop)
 }
 
