@@ -46,7 +46,7 @@ impl RunError {
                 ExitStatus::Refused
             }
             Self::Console(_) | Self::Events(_) => ExitStatus::Output,
-            Self::Build(BuildError::Kernel(_) | BuildError::Attach { .. }) | Self::Loop(_) => {
+            Self::Build(BuildError::Kernel(_) | BuildError::Attach(_)) | Self::Loop(_) => {
                 ExitStatus::HostError
             }
         }

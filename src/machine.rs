@@ -73,14 +73,8 @@ pub enum BuildError {
     #[error("the VM can't be built")]
     Kernel(#[from] KernelError),
     /// The AP device.
-    #[error("--device vfio-ap,{choice}")]
-    Attach {
-        /// As typed.
-        choice: DeviceChoice,
-        /// Why not.
-        #[source]
-        source: AttachError,
-    },
+    #[error("--device vfio-ap")]
+    Attach(#[from] AttachError),
 }
 
 impl Plan {
@@ -105,9 +99,7 @@ impl Plan {
         let Built { mut vcpus, vm } = proto.create_vcpus(self.vcpus)?;
         let mut ap = ApBus::default();
         if let Some(PlannedDevice { choice, id, .. }) = &self.device {
-            let (_, warnings) = ap
-                .attach(&*vm, source(choice)?, id.as_str())
-                .map_err(|source| BuildError::Attach { choice: choice.clone(), source })?;
+            let (_, warnings) = ap.attach(&*vm, source(choice)?, id.as_str())?;
             warnings.iter().for_each(|warning| tracing::warn!("{}", chain(warning)));
         }
         for vcpu in &mut vcpus {

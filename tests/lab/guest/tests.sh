@@ -18,12 +18,19 @@ may_complain() {
 	return 1
 }
 
-# Tests named cdev are for hosts that have VFIO's character devices.
+# lab_tests PROGRAM: its tests that are for here. False: it has none, or does not tell.
 lab_tests() {
-	hypervisor-tests --list --ignored --format terse | sed -n 's/^\(.*\): test$/hypervisor::\1/p'
-	adjunct-tests --list --ignored --format terse |
-		sed -n 's/^\(\(.*::\)*\(real_host\|lab\)::.*\): test$/\1/p' |
-		if [ "$backend" = cdev ]; then cat; else grep -v '::cdev::'; fi
+	local all
+	all=$("$1" --list --ignored --format terse) || return 1
+	case $1 in
+	hypervisor-tests) echo "$all" | sed -n 's/^\(.*\): test$/hypervisor::\1/p' ;;
+	adjunct-tests) echo "$all" | sed -n 's/^\(\(.*::\)*\(real_host\|lab\)::.*\): test$/\1/p' ;;
+	esac | grep .
+}
+
+# Tests named cdev are for hosts that have VFIO's character devices.
+that_can_run() {
+	if [ "$backend" = cdev ]; then cat; else grep -v '::cdev::'; fi
 }
 
 run_test() {
@@ -51,8 +58,15 @@ run_test() {
 }
 
 run_tests() {
-	local name list
-	list=$(lab_tests)
+	local name list program
+	for program in hypervisor-tests adjunct-tests; do
+		list="$list $(lab_tests $program)" || {
+			report "\"error\":\"$program lists no tests\""
+			return
+		}
+	done
+	# shellcheck disable=SC2086 # words
+	list=$(printf '%s\n' $list | that_can_run)
 	report "\"tests\":[$(echo "$list" | awk 'NF { printf "%s\"%s\"", separator, $0; separator = "," }')]"
 	for name in $list; do
 		run_test "$name"
