@@ -38,17 +38,23 @@ remove_mdevs() {
 }
 
 # The host as every test finds it, whatever the last one did: domains 4 and 0xab
-# are vfio_ap's, the first mdev has four queues, the second none.
+# are vfio_ap's, the first mdev has four queues, the second none. A machine without
+# extended addressing (apemu: apxa=0) has no domains above 15; there it is 4 and 5.
 fresh_host() {
-	local id masks=/sys/bus/ap
+	local id masks=/sys/bus/ap domain=0xab control=0x47
+	local ours=f7ffffffffffffffffffffffffffffffffffffffffefffffffffffffffffffff
+	if [ "$(cat $masks/ap_max_domain_id)" -le 15 ]; then
+		domain=5 control=5
+		ours=f3ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff
+	fi
 	remove_mdevs || return 1
 	put "$ADJUNCT_LAB/ctl" reset || return 1
 	put $masks/apmask 0xffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff
-	put $masks/aqmask 0xf7ffffffffffffffffffffffffffffffffffffffffefffffffffffffffffffff
+	put $masks/aqmask 0x$ours
 	put $masks/scans 1
 	put $matrix/mdev_supported_types/vfio_ap-passthrough/create $first || return 1
 	put $matrix/mdev_supported_types/vfio_ap-passthrough/create $second || return 1
 	for id in 5 6; do put "$ADJUNCT_MDEV/assign_adapter" $id || return 1; done
-	for id in 4 0xab; do put "$ADJUNCT_MDEV/assign_domain" $id || return 1; done
-	for id in 4 0x47; do put "$ADJUNCT_MDEV/assign_control_domain" $id || return 1; done
+	for id in 4 $domain; do put "$ADJUNCT_MDEV/assign_domain" $id || return 1; done
+	for id in 4 $control; do put "$ADJUNCT_MDEV/assign_control_domain" $id || return 1; done
 }
