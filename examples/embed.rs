@@ -14,7 +14,7 @@
 
 #[cfg(not(target_arch = "s390x"))]
 fn main() {
-    eprintln!("embed: this is no IBM Z, so its KVM can't run s390x guests");
+    eprintln!("embed: this machine is no IBM Z, and its KVM can't run s390x guests");
 }
 
 #[cfg(target_arch = "s390x")]

@@ -112,20 +112,20 @@ pub struct RunArgs {
     ///
     /// host is all that the host has. vfio-ap needs ap=on; apqci (facility 12) lets the guest see
     /// domains above 15, apft (facility 15) lets it recognise queues at all. A simulated host can
-    /// be no named model: its interpreter lacks something of each.
+    /// be no named model as it is: its interpreter lacks something of each.
     #[arg(long, value_name = "MODEL[,FEATURE=on|off]...", default_value = "host")]
     cpu: CpuSpec,
 
     /// A device; there is one kind, vfio-ap, and a guest can have one of it
     ///
     /// sysfsdev is the mediated matrix device: /sys/devices/vfio_ap/matrix/UUID or one of its other
-    /// names in sysfs. id is what events call the device; the default is the UUID.
+    /// names in sysfs. id is what events call the device; the default is the UUID, or the descriptors.
     ///
     /// backend is VFIO's way to open it: group (/dev/vfio/N and /dev/vfio/vfio) or iommufd
     /// (/dev/vfio/devices/vfioN and /dev/iommu); without it, what the host has. fd=N,iommufd=N
     /// instead of sysfsdev are /dev/vfio/devices/vfioN and /dev/iommu, opened by whoever started
     /// adjunct.
-    #[arg(long, value_name = "vfio-ap,sysfsdev=PATH|fd=N,iommufd=N[,id=ID]")]
+    #[arg(long, value_name = "vfio-ap,sysfsdev=PATH[,backend=group|iommufd][,id=ID]")]
     device: Vec<VfioApOption>,
 
     /// Wrapping keys of a guest whose CPU wraps keys: aes-key-wrap=on|off, dea-key-wrap=on|off
@@ -139,7 +139,7 @@ pub struct RunArgs {
     memory: MemorySize,
 
     /// Number of CPUs
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=248))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = cpus)]
     smp: u16,
 
     /// What the guest runs: a file, or builtin:apcheck
@@ -172,6 +172,12 @@ pub struct RunArgs {
     /// Where warnings and what -v says go instead of stderr
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
+}
+
+/// A number of CPUs; QEMU's `cpus=` and topology have no meaning here.
+fn cpus(text: &str) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|number| (1..=248).contains(number));
+    number.ok_or_else(|| "write a number from 1 to 248".to_owned())
 }
 
 /// How much is said.

@@ -59,7 +59,7 @@ impl RunError {
 /// [`RunError`]: it never ran, or what it said was lost.
 pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
     let events = Events::open(config.events.as_ref())?;
-    let ended = Host::open(config.host.as_ref())
+    let ended = Host::open(config.host.as_ref(), config.device.is_some())
         .map_err(RunError::from)
         .and_then(|host| run_on(&host, config, &events));
     match &ended {

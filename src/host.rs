@@ -86,14 +86,17 @@ pub enum HostError {
 #[derive(Debug, thiserror::Error)]
 pub enum NoKvm {
     /// Another architecture.
-    #[error("this is no IBM Z, so its KVM can't run s390x guests")]
+    #[error("this machine is no IBM Z, and its KVM can't run s390x guests")]
     Architecture,
     /// There is no `/dev/kvm`.
     #[error(
         "there is no /dev/kvm: load the module with modprobe kvm, or switch on the \"SIE\" of this machine"
     )]
     Absent,
-    /// It can't be opened or is no KVM.
+    /// It answers no request of KVM, for example because this program itself is emulated.
+    #[error("/dev/kvm here is no KVM for s390x guests")]
+    Foreign,
+    /// It can't be opened.
     #[error("{refused}: {}; members of the group kvm may use it", refused.errno)]
     Refused {
         /// The kernel's answer.
@@ -106,17 +109,19 @@ pub enum NoKvm {
 
 impl Host {
     /// Opens the host that `choice` names. Without a choice it is KVM where there is one, else the
-    /// built-in simulated host, which is said on stderr.
+    /// built-in simulated host, which is said on stderr. On IBM Z nobody who has named a device (`with_device`) gets a
+    /// simulation of it instead.
     ///
     /// # Errors
     /// [`HostError`].
-    pub fn open(choice: Option<&HostChoice>) -> Result<Self, HostError> {
+    pub fn open(choice: Option<&HostChoice>, with_device: bool) -> Result<Self, HostError> {
         match choice {
             Some(HostChoice::Kvm) => kvm(None).map_err(HostError::NoKvm),
             Some(HostChoice::KvmFrom(number)) => kvm(Some(*number)).map_err(HostError::NoKvm),
             None => match kvm(None) {
                 Ok(host) => Ok(host),
-                Err(absent @ (NoKvm::Architecture | NoKvm::Absent)) => {
+                Err(none @ (NoKvm::Absent | NoKvm::Foreign)) if with_device => Err(HostError::NoKvm(none)),
+                Err(absent @ (NoKvm::Architecture | NoKvm::Absent | NoKvm::Foreign)) => {
                     let host = Self::simulated(&builtin()?);
                     eprintln!(
                         "adjunct: {absent}: using the built-in simulated host (--host sim), which has {}",
@@ -164,6 +169,7 @@ fn kvm(descriptor: Option<RawFd>) -> Result<Host, NoKvm> {
     };
     let hypervisor = opened.map_err(|refused| match refused.errno.errno() {
         libc::ENOENT if descriptor.is_none() => NoKvm::Absent,
+        libc::ENOTTY | libc::ENOSYS => NoKvm::Foreign,
         _ => NoKvm::Refused { refused },
     })?;
     Ok(Host { hypervisor: Box::new(hypervisor), sysfs: Box::new(HostSysfs::default()), files: Some(Files) })

@@ -27,8 +27,10 @@ impl FromStr for KeyWrapping {
 
     fn from_str(text: &str) -> Result<Self, OptionError> {
         let mut option = OptionString::parse(text)?;
-        if let Some(key) = option.head {
-            return Err(OptionError::Unknown { key, known: crate::option::Keys(KEYS) });
+        match option.head {
+            Some(key) if KEYS.contains(&key.as_str()) => return Err(OptionError::NoValue(key)),
+            Some(key) => return Err(OptionError::Unknown { key, known: crate::option::Keys(KEYS) }),
+            None => {}
         }
         let [aes, dea] = ["aes-key-wrap", "dea-key-wrap"].map(|key| (key, option.take(key)));
         option.finish(KEYS)?;
@@ -70,6 +72,7 @@ mod tests {
             refused("accel=kvm"),
             "there is no option \"accel\"; known are aes-key-wrap, dea-key-wrap"
         );
+        assert_eq!(refused("aes-key-wrap"), "\"aes-key-wrap\" is not of the form key=value");
         assert_eq!(refused("aes-key-wrap=no"), "aes-key-wrap=no can't be taken: write on or off");
     }
 }
