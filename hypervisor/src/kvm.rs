@@ -18,6 +18,7 @@ mod attributes;
 mod ioctls;
 mod kick;
 mod proto;
+pub mod requests;
 mod vcpu;
 mod vm;
 

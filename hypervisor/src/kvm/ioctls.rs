@@ -29,7 +29,7 @@ pub(super) const STORE_STATUS_NOADDR: u64 = u64::MAX;
 
 type Answer = std::result::Result<(), Errno>;
 
-fn answer(returned: i32) -> Answer {
+pub(super) fn answer(returned: i32) -> Answer {
     if returned < 0 { Err(Errno::last()) } else { Ok(()) }
 }
 

@@ -1,13 +1,20 @@
 //! The KVM host on a real kernel: an IBM Z machine, or one of `tests/lab`. Some tests need no more than `/dev/kvm`;
 //! a guest is a handful of instructions in a MiB of memory.
 
+// UNSAFETY: a VM of kvm-ioctls is given guest memory by its address.
+#![expect(unsafe_code, reason = "kvm-ioctls' own descriptors are used as a foreign VMM uses them")]
+
 use adjunct_cpu_model::{
     Cpu, Feature,
     kvm::{FROM_USER_SPACE, ProcessorAttributes},
 };
 use adjunct_hypervisor::{
     ApSource, Built, CpuReset, CryptoAttribute, Exit, Floating, GuestMemory, Hypervisor, KernelError, Local,
-    MemorySize, Psw, RunState, Vcpu, Vm, allocate, apply_cpu_model, kvm::Kvm,
+    MemorySize, Psw, RunState, Vcpu, Vm, allocate, apply_cpu_model,
+    kvm::{
+        Kvm,
+        requests::{S390Vcpu, S390Vm},
+    },
 };
 use std::{
     fs::{self, File},
@@ -15,7 +22,7 @@ use std::{
     sync::{Arc, mpsc},
     thread,
 };
-use vm_memory::{Bytes, GuestAddress};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
 /// SERVICE CALL with registers 1 and 2: always left to user space.
 const SERVC: [u8; 4] = [0xb2, 0x20, 0x00, 0x12];
@@ -401,4 +408,59 @@ fn a_vfio_ap_device_opens_for_a_vm_and_is_free_again_afterwards() {
         drop(guest);
         device.reset().expect("its queues can be reset");
     }
+}
+
+#[test]
+#[ignore = "needs /dev/kvm on s390x; tests/lab runs it"]
+fn what_kvm_ioctls_lacks_works_on_its_descriptors() {
+    let memory = allocate(MemorySize::MEBIBYTE).expect("1 MiB can be had");
+    let vm = kvm_ioctls::Kvm::new().expect("KVM").create_vm().expect("a VM");
+    let slot = kvm_bindings::kvm_userspace_memory_region {
+        memory_size: 1 << 20,
+        userspace_addr: memory.get_host_address(GuestAddress(0)).expect("inside") as u64,
+        ..Default::default()
+    };
+    // SAFETY: the slot is all of `memory`, which lives longer than the VM.
+    unsafe { vm.set_user_memory_region(slot) }.expect("aligned");
+    let mut vcpu = vm.create_vcpu(0).expect("a vCPU");
+
+    vm.write_absolute(0x5000, b"absolute").expect("inside");
+    let mut seen = [0; 8];
+    assert_eq!(memory.read_obj::<[u8; 8]>(GuestAddress(0x5000)).expect("inside"), *b"absolute");
+    vm.read_absolute(0x5000, &mut seen).expect("inside");
+    assert_eq!(seen, *b"absolute");
+    assert_eq!(vm.read_absolute(1 << 20, &mut seen).expect_err("outside").errno(), libc::EFAULT);
+    assert_eq!(vm.read_absolute(0, &mut []).expect_err("nothing").errno(), libc::EINVAL);
+
+    assert_eq!(vcpu.write_logical(0x6000, b"logical!"), Ok(None));
+    assert_eq!(vcpu.read_logical(0x6000, &mut seen), Ok(None));
+    assert_eq!(seen, *b"logical!");
+    // Addressing exception.
+    assert_eq!(vcpu.read_logical(1 << 20, &mut seen), Ok(Some(5)));
+
+    let mut registers = vcpu.special_registers().expect("an answer");
+    registers.crs[9] = 0x1234;
+    registers.acrs[3] = 7;
+    vcpu.set_special_registers(&registers).expect("numbers");
+    let now = vcpu.special_registers().expect("an answer");
+    assert_eq!((now.crs[9], now.acrs[3]), (0x1234, 7));
+
+    vcpu.enable_capability(kvm_bindings::KVM_CAP_S390_CSS_SUPPORT).expect("vCPUs have it");
+    assert_eq!(vcpu.enable_capability(u32::MAX).expect_err("none").errno(), libc::EINVAL);
+
+    let service = kvm_bindings::kvm_s390_interrupt {
+        type_: kvm_bindings::KVM_S390_INT_SERVICE,
+        parm: 0x6000,
+        parm64: 0,
+    };
+    vm.floating_interrupt(&service).expect("floating");
+    assert_eq!(vcpu.local_interrupt(&service).expect_err("not local").errno(), libc::EINVAL);
+    let restart = kvm_bindings::kvm_s390_interrupt { type_: kvm_bindings::KVM_S390_RESTART, ..service };
+    vcpu.local_interrupt(&restart).expect("local");
+    // The restart new PSW leads to a SERVICE CALL.
+    let psw = [Psw::MASK_64BIT.to_be_bytes(), START.to_be_bytes()].concat();
+    memory.write_slice(&psw, GuestAddress(0x1a0)).expect("inside");
+    memory.write_slice(&SERVC, GuestAddress(START)).expect("inside");
+    assert!(matches!(vcpu.run().expect("runs"), kvm_ioctls::VcpuExit::S390Sieic));
+    assert_eq!(vcpu.get_kvm_run().psw_addr, START + 4);
 }

@@ -1,5 +1,6 @@
 //! What Rust has, in the words and the order of `tests/uapi/print.c`, whose output is `tests/uapi/table.txt`.
 
+use super::super::requests::number::*;
 use super::*;
 use std::{fmt::Write, mem::offset_of};
 
@@ -68,8 +69,10 @@ fn table() -> String {
     );
     requests!(out:
         KVM_RUN, KVM_S390_STORE_STATUS, KVM_S390_INITIAL_RESET, KVM_S390_NORMAL_RESET, KVM_S390_CLEAR_RESET,
-        KVM_S390_IRQ, KVM_SET_DEVICE_ATTR, KVM_GET_DEVICE_ATTR, KVM_HAS_DEVICE_ATTR,
+        KVM_S390_IRQ, KVM_SET_DEVICE_ATTR, KVM_GET_DEVICE_ATTR, KVM_HAS_DEVICE_ATTR, KVM_GET_SREGS,
+        KVM_SET_SREGS, KVM_S390_INTERRUPT, KVM_ENABLE_CAP, KVM_S390_MEM_OP,
     );
+    sizes!(out: kvm_sregs, kvm_s390_interrupt, kvm_s390_mem_op);
     numbers!(out:
         KVM_API_VERSION, KVM_CAP_MAX_VCPUS, KVM_CAP_S390_USER_SIGP, KVM_CAP_S390_VECTOR_REGISTERS,
         KVM_CAP_S390_RI, KVM_CAP_S390_GS, KVM_CAP_S390_BPB, KVM_CAP_S390_PROTECTED,
