@@ -5,8 +5,8 @@
 
 use adjunct_cpu_model::kvm::ProcessorAttributes;
 use adjunct_hypervisor::{
-    ApDeviceInfo, ApIrq, CryptoAttribute, EventFd, Exit, GuestMemory, Hypervisor, MemorySize, ModelAttribute,
-    ProtoVm, RunState, allocate, apply_cpu_model,
+    ApDevice, ApDeviceInfo, ApIrq, CryptoAttribute, EventFd, Exit, GuestMemory, Hypervisor, MemorySize,
+    ModelAttribute, ProtoVm, RunState, allocate, apply_cpu_model,
 };
 use std::path::{Path, PathBuf};
 
@@ -181,6 +181,11 @@ fn interrupts_can_be_registered_and_taken_back(place: &Place<'_>) {
     let host = place.host;
     let built = vm_with_memory(host).create_vcpus(1).expect("built");
     let device = built.vm.open_ap(place.mdev[0].as_path().into()).expect("it is free");
+    register_each_interrupt(&*device);
+}
+
+/// Each interrupt that the device has is described, registered and taken back; any other is refused.
+pub(crate) fn register_each_interrupt(device: &dyn ApDevice) {
     let event = EventFd::new(0).expect("an eventfd");
     let offered = device.info().expect("it knows").num_irqs;
     for irq in [ApIrq::ReleaseRequest, ApIrq::ConfigChanged] {
@@ -190,6 +195,7 @@ fn interrupts_can_be_registered_and_taken_back(place: &Place<'_>) {
             device.set_irq(irq, None).expect("taken back");
         } else {
             assert_eq!(device.irq_info(irq).expect_err("not offered").errno.errno(), EINVAL);
+            assert_eq!(device.set_irq(irq, Some(&event)).expect_err("not offered").errno.errno(), EINVAL);
         }
     }
 }

@@ -115,20 +115,9 @@ fn a_device_opens_by_each_way_and_is_an_ap_device_that_can_be_reset() {
 #[test]
 #[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
 fn interrupts_are_described_registered_and_taken_back() {
-    let event = EventFd::new(0).expect("an eventfd");
     for way in ways() {
         let device = open(&mdev(), Some(way), &kvm_vfio()).expect("it is free");
-        let offered = device.info().expect("it knows").num_irqs;
-        for irq in [ApIrq::ReleaseRequest, ApIrq::ConfigChanged] {
-            if irq.index() < offered {
-                assert_eq!(device.irq_info(irq).map(|info| (info.flags, info.count)), Ok((1, 1)));
-                device.set_irq(irq, Some(&event)).expect("offered");
-                device.set_irq(irq, None).expect("taken back");
-            } else {
-                assert_eq!(device.irq_info(irq).expect_err("not offered").errno.errno(), EINVAL);
-                assert_eq!(device.set_irq(irq, Some(&event)).expect_err("not offered").errno.errno(), EINVAL);
-            }
-        }
+        crate::conformance::register_each_interrupt(&device);
     }
 }
 
