@@ -4,8 +4,9 @@
 
 use std::{
     io,
-    os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
 };
+use vmm_sys_util::eventfd::EventFd;
 
 /// A duplicate (close-on-exec) of the descriptor `number`, which this process inherited. The
 /// original stays open and belongs to whoever opened it.
@@ -53,11 +54,27 @@ pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// A duplicate (close-on-exec) of the eventfd `number` of this process, as the kernel takes one when it is told a number:
+/// whoever stands in for the kernel needs that.
+///
+/// # Errors
+/// EBADF if no such descriptor is open, EINVAL if it is no eventfd (`fs/eventfd.c: eventfd_ctx_fdget`).
+pub fn event(number: RawFd) -> io::Result<EventFd> {
+    let file = inherit(number)?;
+    let kind = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    if kind.as_os_str() != "anon_inode:[eventfd]" {
+        return Err(io::Error::from_raw_os_error(EINVAL));
+    }
+    // SAFETY: the descriptor is ours alone: it was made above, and its owner gives it up here.
+    Ok(unsafe { EventFd::from_raw_fd(file.into_raw_fd()) })
+}
+
 /// The last of the three descriptors that belong to the standard library.
 const STDERR: RawFd = 2;
 
 /// `include/uapi/asm-generic/errno-base.h`.
 const EBADF: i32 = 9;
+const EINVAL: i32 = 22;
 
 #[cfg(test)]
 mod tests {
@@ -105,6 +122,17 @@ mod tests {
         for number in [file.as_raw_fd(), 0, 1, 2, -1, 999_999] {
             assert_eq!(adopt(number).expect_err("not inherited").raw_os_error(), Some(EBADF));
         }
+    }
+
+    #[test]
+    fn an_eventfd_is_taken_by_its_number_and_nothing_else_is() {
+        let ours = EventFd::new(0).expect("an eventfd");
+        let theirs = event(ours.as_raw_fd()).expect("it is one");
+        theirs.write(3).expect("there is room");
+        assert_eq!(ours.read().expect("something was written"), 3);
+        let file = File::open("/dev/null").expect("it is there");
+        assert_eq!(event(file.as_raw_fd()).expect_err("no eventfd").raw_os_error(), Some(EINVAL));
+        assert_eq!(event(999_999).expect_err("not open").raw_os_error(), Some(EBADF));
     }
 
     #[test]

@@ -153,6 +153,11 @@ impl Adapters {
         })
     }
 
+    /// When the next reply arrives that somebody is going to be told of, in nanoseconds of the clock.
+    pub(crate) fn next_reply(&self) -> Option<u64> {
+        self.machine().next_reply()
+    }
+
     /// Delivers the interruptions that are due by the clock.
     pub(crate) fn deliver(&self) {
         let due = self.machine().take_due(self.clock.now());

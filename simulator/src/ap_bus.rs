@@ -8,19 +8,20 @@ mod card_attributes;
 mod drivers;
 mod masks;
 mod queue_attributes;
+mod restore;
 mod scan;
+mod state_machine;
 mod uevent;
 
-pub(crate) use bus_attributes::BUS;
+pub(crate) use bus_attributes::{BUS, ROOT_DEVICE};
 pub(crate) use card_attributes::CARD;
 pub(crate) use drivers::{DRIVER, DriverName};
 pub(crate) use queue_attributes::QUEUE;
-pub use uevent::Uevent;
 
 use crate::{Qci, adapters::function};
 use adjunct_ap::host::{Mode, QueueDriver};
 use adjunct_ap::{Apid, Apm, Apqi, Apqn, Aqm, HostShare, Matrix};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The bus's state.
 #[derive(Debug)]
@@ -51,12 +52,19 @@ pub(crate) struct ApBus {
     bindings_armed: bool,
     /// Drivers are asked for every new device.
     autoprobe: bool,
-    pub(crate) uevents: Vec<Uevent>,
+    /// How many devices were registered or bound: devices are walked in the order of registration.
+    order: u64,
+    /// Queues that are being brought up.
+    starting: BTreeSet<Apqn>,
+    /// When the bus looks at them again, in nanoseconds of the clock.
+    poll_at: Option<u64>,
 }
 
 /// A card device.
 #[derive(Clone, Debug)]
 pub(crate) struct CardDevice {
+    /// Which of the devices that had this name.
+    pub(crate) born: u64,
     /// The type that drivers take it for: 10 to 14.
     hardware_type: u8,
     raw_hardware_type: u8,
@@ -77,21 +85,41 @@ pub(crate) struct CardDevice {
 enum QueueState {
     /// Not reset by the bus yet, or not since it was unbound.
     Uninitiated,
-    /// Reset, and ready.
+    /// Reset, or being reset, by the bus.
     Operating,
     /// It did not take its reset, or is configured off or checkstopped.
     Error,
 }
 
+/// How far the bus is with bringing up a queue (`ap_bus.h: enum ap_sm_state`). It sends no requests, so there are no
+/// states beyond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// To be reset.
+    ResetStart,
+    /// Being reset.
+    ResetWait,
+    /// Interruptions were asked for.
+    SetIrqWait,
+    /// Ready.
+    Idle,
+}
+
 /// A queue device.
 #[derive(Clone, Debug)]
 pub(crate) struct QueueDevice {
+    /// Which of the devices that had this name.
+    pub(crate) born: u64,
     pub(crate) driver: Option<QueueDriver>,
-    driver_override: Option<String>,
+    pub(crate) driver_override: Option<String>,
     state: QueueState,
+    step: Step,
     config: bool,
     checkstop: bool,
     online: bool,
+    /// When it was registered, and when it was last bound: places in the order of such things.
+    registered: u64,
+    bound: u64,
 }
 
 impl CardDevice {
@@ -132,8 +160,28 @@ impl ApBus {
             bindings_complete: 0,
             bindings_armed: true,
             autoprobe: true,
-            uevents: Vec::new(),
+            order: 0,
+            starting: BTreeSet::new(),
+            poll_at: None,
         }
+    }
+
+    /// The next place in the order of registering and binding.
+    fn next_place(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+
+    /// The queue devices of a card, by number.
+    pub(crate) fn queues_of(&self, apid: Apid) -> impl Iterator<Item = (&Apqn, &QueueDevice)> {
+        self.queues.range(Apqn { apid, apqi: Apqi(0) }..=Apqn { apid, apqi: Apqi(u8::MAX) })
+    }
+
+    /// Queue devices in the order in which they were registered, as the kernel walks them (`bus_for_each_dev`).
+    fn registered<'a>(queues: impl Iterator<Item = (&'a Apqn, &'a QueueDevice)>) -> Vec<Apqn> {
+        let mut queues: Vec<_> = queues.map(|(apqn, queue)| (queue.registered, *apqn)).collect();
+        queues.sort_unstable();
+        queues.into_iter().map(|(_, apqn)| apqn).collect()
     }
 
     fn extended(&self) -> Option<&Qci> {
@@ -151,7 +199,7 @@ impl ApBus {
     }
 
     /// Whether the masks reserve a queue for the host's own drivers.
-    fn reserves(&self, apqn: Apqn) -> bool {
+    pub(crate) fn reserves(&self, apqn: Apqn) -> bool {
         self.apmask.contains(apqn.apid) && self.aqmask.contains(apqn.apqi)
     }
 
@@ -163,7 +211,9 @@ impl ApBus {
 
     /// What the host keeps: only bound queues can be decided about by an override.
     pub(crate) fn share(&self) -> HostShare {
-        let overridden = self.queues.iter().filter(|(_, queue)| queue.driver_override.is_some());
+        // While none is set there is no need to look for one.
+        let all = (self.overrides > 0).then_some(&self.queues).into_iter().flatten();
+        let overridden = all.filter(|(_, queue)| queue.driver_override.is_some());
         let decided = overridden
             .filter_map(|(apqn, queue)| queue.driver.map(|driver| (*apqn, driver == QueueDriver::Cex4queue)));
         HostShare { apmask: self.apmask, aqmask: self.aqmask, overrides: decided.collect() }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,24 +13,76 @@ use std::{
 /// Whoever waits in the host (a driver for the reset of a queue) moves the clock forward instead of waiting. Each
 /// AP instruction moves it by [`Adapters::INSTRUCTION`](crate::Adapters::INSTRUCTION), so a guest that polls for
 /// the end of a reset gets there.
+///
+/// Somebody who wants the host to keep real time moves it with
+/// [`SimHost::advance_to`](crate::SimHost::advance_to) and sleeps in between until
+/// [`SimHost::next_due`](crate::SimHost::next_due); [`Clock::wait_for_plan`] ends that sleep when something comes up
+/// that is due earlier. The host is then never behind real time, and ahead of it by what was waited for in it.
 #[derive(Clone, Debug, Default)]
-pub struct Clock(Arc<AtomicU64>);
+pub struct Clock(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    now: AtomicU64,
+    /// How often something was planned for a time to come.
+    plans: Mutex<u64>,
+    planned: Condvar,
+}
 
 impl Clock {
     /// Nanoseconds since the host was started.
     pub fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.0.now.load(Ordering::Acquire)
     }
 
     /// Moves the clock forward; the answer is the new time in nanoseconds. It stops at the end of u64.
     pub fn advance(&self, by: Duration) -> u64 {
-        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        let by = nanoseconds(by);
         let forward = |now: u64| Some(now.saturating_add(by));
         // The update never refuses, so both arms hold the time before.
-        let before =
-            self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, forward).unwrap_or_else(|before| before);
+        let before = self
+            .0
+            .now
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, forward)
+            .unwrap_or_else(|before| before);
         before.saturating_add(by)
     }
+
+    /// Moves the clock to `time`, unless it is there or beyond; the answer is the time that it then shows.
+    pub fn advance_to(&self, time: u64) -> u64 {
+        self.0.now.fetch_max(time, Ordering::AcqRel).max(time)
+    }
+
+    /// When the clock will show `by` more than now.
+    pub(crate) fn after(&self, by: Duration) -> u64 {
+        self.now().saturating_add(nanoseconds(by))
+    }
+
+    /// How often something was planned: to be handed to [`Clock::wait_for_plan`].
+    pub fn plans(&self) -> u64 {
+        *self.0.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something is going to be due that was not before.
+    pub(crate) fn plan(&self) {
+        let mut plans = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        *plans = plans.wrapping_add(1);
+        self.0.planned.notify_all();
+    }
+
+    /// Sleeps, in real time, until something was planned since [`Clock::plans`] gave `plans`, or for `at_most`.
+    /// Whether something was.
+    pub fn wait_for_plan(&self, plans: u64, at_most: Duration) -> bool {
+        let lock = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.0.planned.wait_timeout_while(lock, at_most, |now| *now == plans);
+        let (now, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *now != plans
+    }
+}
+
+/// Beyond 584 years the clock stands still.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -45,5 +97,28 @@ mod tests {
         assert_eq!(clone.advance(Duration::from_micros(3)), 3_000);
         assert_eq!(clock.now(), 3_000);
         assert_eq!(clock.advance(Duration::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn the_clock_never_goes_back() {
+        let clock = Clock::default();
+        assert_eq!(clock.advance_to(5), 5);
+        assert_eq!(clock.advance_to(3), 5);
+        assert_eq!(clock.now(), 5);
+        assert_eq!(clock.after(Duration::from_nanos(2)), 7);
+    }
+
+    #[test]
+    fn a_sleeper_is_woken_by_a_plan_and_not_by_one_that_it_has_seen() {
+        let clock = Clock::default();
+        clock.plan();
+        let seen = clock.plans();
+        assert!(!clock.wait_for_plan(seen, Duration::ZERO));
+        let planner = std::thread::spawn({
+            let clock = clock.clone();
+            move || clock.plan()
+        });
+        assert!(clock.wait_for_plan(seen, Duration::MAX));
+        planner.join().expect("it only plans");
     }
 }

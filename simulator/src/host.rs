@@ -3,22 +3,30 @@
 //! Lock order: the host's lock, then a VM's ([`GuestCrypto`] is called with the host's held), then the adapters'.
 
 mod boot;
+mod load;
+mod log;
+mod report;
+mod time;
 
 use crate::{
-    Acts, Adapters, Clock, GuestCrypto, HostFile, HostFileError, KernelProfile, OpenMdev, Uevent, VmId,
+    Acts, Adapters, Clock, GuestCrypto, HostFile, HostFileError, KernelProfile, OpenMdev, Uevent,
+    UeventReader, VmId,
     ap_bus::ApBus,
-    sysfs::{self, Errno, PAGE},
+    sysfs::{self, Errno, PAGE, Tree},
+    uevents::Uevents,
     vfio_ap::VfioAp,
 };
-use adjunct_ap::{Sysfs, Uuid};
+use adjunct_ap::{Matrix, Sysfs, Uuid};
 use adjunct_cpu_model::{Feature, Model};
+pub use load::LoadError;
+use log::KernelLog;
+pub use report::EventInformation;
 use std::{
     io,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 /// A simulated host. Clones are the same host.
@@ -46,14 +54,24 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) bus: ApBus,
     pub(crate) vfio: VfioAp,
+    pub(crate) uevents: Uevents,
+    pub(crate) autoprobe: sysfs::Autoprobe,
+    /// How many devices have come.
+    births: u64,
     /// Whether the machine has AP instructions.
     pub(crate) has_ap: bool,
-    log: Vec<String>,
+    log: KernelLog,
     /// The store that has just run is done when this mdev is closed.
     pub(crate) waiting: Option<Uuid>,
 }
 
 impl State {
+    /// A number for a device that comes.
+    pub(crate) fn birth(&mut self) -> u64 {
+        self.births += 1;
+        self.births
+    }
+
     /// Says something in the kernel's log.
     pub(crate) fn log(&mut self, line: String) {
         self.log.push(line);
@@ -70,11 +88,14 @@ impl SimHost {
         let clock = Clock::default();
         let adapters = Adapters::new(boot::machine(&file), clock.clone());
         let mut state = State::boot(&file, adapters.clone(), clock.clone());
+        // The bus has brought up its queues long before anybody writes to it.
+        state.settle();
         boot::apply(&mut state, &file)?;
+        state.settle();
         Ok(Self(Arc::new(Shared {
             state: Mutex::new(state),
             closed: Condvar::new(),
-            acts: Acts::default(),
+            acts: Acts::new(clock.clone()),
             adapters,
             clock,
             profile: file.kernel,
@@ -83,8 +104,15 @@ impl SimHost {
         })))
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    fn locked(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The host as it is now.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.locked();
+        state.catch_up();
+        state
     }
 
     /// What was done to the host: one list for sysfs, VMs and devices.
@@ -122,17 +150,6 @@ impl SimHost {
         VmId(self.0.vms.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Lets time pass: replies arrive, the AP bus scans when its timer says so, and guests are asked again for
-    /// mdevs that shall be removed.
-    pub fn advance(&self, by: Duration) {
-        self.0.clock.advance(by);
-        let mut state = self.state();
-        state.scan_if_due();
-        state.repeat_requests();
-        drop(state);
-        self.0.adapters.deliver();
-    }
-
     /// The machine tells the host that its AP configuration has changed (a channel report,
     /// `drivers/s390/cio/chsc.c: chsc_process_sei_ap_cfg_chg`): the AP bus scans at once.
     pub fn config_changed(&self) {
@@ -142,14 +159,22 @@ impl SimHost {
         }
     }
 
-    /// What udev was told since the start, oldest first.
+    /// What udev was told, oldest first: the last 16,384 events.
     pub fn uevents(&self) -> Vec<Uevent> {
-        self.state().bus.uevents.clone()
+        self.state().uevents.recent()
     }
 
-    /// The kernel's log since the start, oldest first.
+    /// Follows what udev is told from now on, as its netlink socket would.
+    ///
+    /// # Errors
+    /// When there is no file descriptor for it.
+    pub fn watch_uevents(&self) -> io::Result<UeventReader> {
+        self.state().uevents.reader()
+    }
+
+    /// The kernel's log, oldest first: the last 128 KiB.
     pub fn log(&self) -> Vec<String> {
-        self.state().log.clone()
+        self.state().log.lines()
     }
 
     /// Opens the device of mdev `uuid` for a VM: the guest's masks are set.
@@ -158,8 +183,17 @@ impl SimHost {
     /// ENODEV without such an mdev (or when it is going away), EBUSY when somebody has it open, EPERM when this VM
     /// has a vfio-ap device already.
     pub fn open_mdev(&self, uuid: Uuid, vm: VmId, crypto: Arc<dyn GuestCrypto>) -> Result<OpenMdev, i32> {
-        self.state().open(uuid, vm, crypto)?;
-        Ok(OpenMdev::new(self.clone(), uuid, vm))
+        OpenMdev::alone(self, uuid, vm, crypto)
+    }
+
+    /// The masks of the guest that has an mdev open: `None` without such an mdev, `Some(None)` when nobody has it open.
+    pub(crate) fn guest_masks(&self, uuid: Uuid) -> Option<Option<Matrix>> {
+        self.state().guest_masks(uuid)
+    }
+
+    /// Whether vfio_ap has the device of mdev `uuid` open for somebody.
+    pub(crate) fn is_open(&self, uuid: Uuid) -> bool {
+        self.state().vfio.is_open(uuid)
     }
 
     /// Wakes whoever waits for an mdev to be closed.
@@ -167,9 +201,28 @@ impl SimHost {
         self.0.closed.notify_all();
     }
 
-    fn store(&self, path: &str, value: &str) -> Result<(), Errno> {
+    /// A question to sysfs, which a plan may have fail.
+    pub(crate) fn ask(&self, request: &'static str, path: &str) -> Result<(), Errno> {
+        self.0.acts.ask(request, &format!("/sys/{path}"), |late| self.advance(late))
+    }
+
+    /// `/sys` as a file system shows it.
+    pub fn tree(&self) -> Tree {
+        Tree::new(self.clone())
+    }
+
+    /// Notes that `value` is written to `path`, has it done, and waits if the kernel would.
+    pub(crate) fn store(
+        &self,
+        path: &str,
+        value: &str,
+        store: impl FnOnce(&mut State) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let target = format!("/sys/{path} {}", value.trim_end_matches('\n'));
+        let begun = self.0.acts.begin("write", target, |late| self.advance(late));
+        begun.map_err(|refused| refused.errno.errno())?;
         let mut state = self.state();
-        sysfs::write(&mut state, path, value)?;
+        store(&mut state)?;
         if let Some(uuid) = state.waiting.take() {
             let going = |state: &mut State| state.vfio.is_being_removed(uuid);
             drop(self.0.closed.wait_while(state, going));
@@ -178,20 +231,42 @@ impl SimHost {
     }
 }
 
+/// `/sys` of a host for whoever only looks, whatever is planned for reads.
+#[derive(Debug)]
+pub(crate) struct Quietly<'a>(&'a SimHost);
+
+impl SimHost {
+    pub(crate) fn quietly(&self) -> Quietly<'_> {
+        Quietly(self)
+    }
+}
+
+impl Sysfs for Quietly<'_> {
+    fn read(&self, path: &str) -> io::Result<String> {
+        sysfs::read(&self.0.state(), path).map_err(io::Error::from_raw_os_error)
+    }
+
+    /// EROFS.
+    fn write(&self, _path: &str, _value: &str) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(libc::EROFS))
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        sysfs::list(&self.0.state(), dir).map_err(io::Error::from_raw_os_error)
+    }
+}
+
 /// `/sys` of the host. A write is an act, and waits as the kernel's does: for an open mdev to be closed when it is
 /// to be removed.
 impl Sysfs for SimHost {
     fn read(&self, path: &str) -> io::Result<String> {
+        self.ask("read", path).map_err(io::Error::from_raw_os_error)?;
         sysfs::read(&self.state(), path).map_err(io::Error::from_raw_os_error)
     }
 
     fn write(&self, path: &str, value: &str) -> io::Result<()> {
-        let target = format!("/sys/{path} {}", value.trim_end_matches('\n'));
-        self.0
-            .acts
-            .act("write", target)
-            .map_err(|refused| io::Error::from_raw_os_error(refused.errno.errno()))?;
-        self.store(path, value).map_err(io::Error::from_raw_os_error)?;
+        self.store(path, value, |state| sysfs::write(state, path, value))
+            .map_err(io::Error::from_raw_os_error)?;
         if value.len() > PAGE {
             let cut = format!("only {PAGE} of {} bytes were taken", value.len());
             return Err(io::Error::new(io::ErrorKind::WriteZero, cut));
@@ -200,6 +275,7 @@ impl Sysfs for SimHost {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        self.ask("list", dir).map_err(io::Error::from_raw_os_error)?;
         sysfs::list(&self.state(), dir).map_err(io::Error::from_raw_os_error)
     }
 }

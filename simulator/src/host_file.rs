@@ -3,16 +3,22 @@
 //! Reading checks all that the text alone can tell and says where it is wrong. What a running kernel would refuse
 //! (a queue in two mdevs) is refused when the host starts, by the same stores a person would use.
 
+mod card;
 mod check;
 mod error;
 mod raw;
+mod write;
 
+pub(crate) use check::{CONFIG_TIME, POLL_TIMEOUT};
 pub use error::HostFileError;
 
 use crate::KernelProfile;
-use adjunct_ap::{Adm, Apid, Apm, Aqm, Uuid, host::CardType, text::Features};
+use adjunct_ap::{
+    Adm, Apid, Apm, Apqi, Aqm, Matrix, Uuid,
+    host::{CardType, QueueDriver},
+    text::Features,
+};
 use adjunct_cpu_model::Model;
-use serde::{Serialize, Serializer};
 use std::path::Path;
 
 /// A host, described. [`HostFile::default`] is [`HostFile::THREE_GUESTS`].
@@ -41,6 +47,20 @@ pub struct ApSection {
     pub usage_domains: Aqm,
     /// `control_domains`.
     pub control_domains: Adm,
+    /// `silent_adapters`: adapters of the configuration that have no queue, so that the bus makes no card of them.
+    pub silent_adapters: Apm,
+    /// `ap_interrupts`: whether there are AP interruptions, facility 65; without this, what the machine has.
+    pub ap_interrupts: Option<bool>,
+    /// `ap_domain`: what is written to `/sys/bus/ap/ap_domain` at start, if anything.
+    pub ap_domain: Option<Apqi>,
+    /// `config_time`: seconds between scans, 5 to 120.
+    pub config_time: u8,
+    /// `poll_timeout`, in nanoseconds.
+    pub poll_timeout: u64,
+    /// `poll_thread`. Without effect where there are interruptions, as in the kernel.
+    pub poll_thread: bool,
+    /// `drivers_autoprobe`, when all else is done.
+    pub drivers_autoprobe: bool,
     /// `apmask`: what is written to `/sys/bus/ap/apmask` at start, if anything.
     pub apmask: Option<String>,
     /// `aqmask`: what is written to `/sys/bus/ap/aqmask` at start, if anything.
@@ -64,6 +84,94 @@ pub struct CardEntry {
     pub chkstop: bool,
     /// `missing_queues`: usage domains for which this adapter has no queue.
     pub missing_queues: Aqm,
+    /// `driver`: bound to cex4card, the host's driver. Else `"none"`.
+    pub bound: bool,
+    /// What it differs in from others of its type.
+    pub details: CardDetails,
+    /// `[[ap.card.queue]]`: queues of which more is to be said.
+    pub queues: Vec<QueueEntry>,
+}
+
+/// What an adapter shows that its type alone does not tell. The keys are named as the attributes of sysfs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CardDetails {
+    /// `raw_hwtype`: the type number that the adapter itself shows. Drivers that know it not take it for the newest that
+    /// they know.
+    pub raw_hwtype: Option<u8>,
+    /// `ap_functions`: the function bits, the upper half of TAPQ's GR2.
+    pub ap_functions: Option<u32>,
+    /// `depth`: how many messages a queue holds, 1 to 16.
+    pub depth: Option<u8>,
+    /// `max_msg_size`: the longest message in bytes, a multiple of 4096 up to 61440.
+    pub max_msg_size: Option<u32>,
+    /// What the adapter says of itself when its driver asks.
+    pub firmware: Firmware,
+}
+
+/// What an adapter says of itself when its driver asks, as the attribute of that name then shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Firmware {
+    /// `serialnr`, of CCA and EP11 coprocessors.
+    pub serialnr: String,
+    /// `API_ordinalnr`, of EP11 coprocessors.
+    pub api_ordinalnr: String,
+    /// `FW_version`, of EP11 coprocessors.
+    pub fw_version: String,
+    /// `op_modes`, of EP11 coprocessors.
+    pub op_modes: String,
+}
+
+/// `[[ap.card.queue]]`: what became of a queue, where cards and masks do not tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueEntry {
+    /// `domain`.
+    pub domain: Apqi,
+    /// `driver`: `"cex4queue"`, `"vfio_ap"`, or `"none"` for `Some(None)`; without this, whom the masks give it to. What
+    /// the masks do not allow is reached by an override, which goes again unless `driver_override` is there too.
+    pub driver: Option<Option<QueueDriver>>,
+    /// `driver_override`, since kernel 7.0.
+    pub driver_override: Option<String>,
+    /// `online`: for the host's own driver; without this, as its card.
+    pub online: Option<bool>,
+    /// `config`: what the bus saw of the queue when it last looked, if that is no more so.
+    pub config: Option<bool>,
+    /// `chkstop`: likewise.
+    pub chkstop: Option<bool>,
+    /// `initiated`: whether the bus has reset it since it was last taken from a driver. Without this, only those of
+    /// the host's driver are.
+    pub initiated: Option<bool>,
+}
+
+impl QueueEntry {
+    /// Nothing to be said of it.
+    pub fn new(domain: Apqi) -> Self {
+        Self {
+            domain,
+            driver: None,
+            driver_override: None,
+            online: None,
+            config: None,
+            chkstop: None,
+            initiated: None,
+        }
+    }
+}
+
+impl CardEntry {
+    /// An adapter that is there, works, and is used as the masks say.
+    pub fn new(id: Apid, kind: CardType) -> Self {
+        Self {
+            id,
+            kind,
+            config: true,
+            online: true,
+            chkstop: false,
+            missing_queues: Aqm::EMPTY,
+            bound: true,
+            details: CardDetails::default(),
+            queues: Vec::new(),
+        }
+    }
 }
 
 /// `[[mdev]]`.
@@ -77,13 +185,36 @@ pub struct MdevEntry {
     pub domains: Aqm,
     /// `control_domains`, assigned last.
     pub control_domains: Adm,
+    /// `guest_adapters`: which of them a guest may have, where the host's history has left others than filtering finds.
+    pub guest_adapters: Option<Apm>,
+    /// `guest_domains`: likewise.
+    pub guest_domains: Option<Aqm>,
+}
+
+impl MdevEntry {
+    /// An mdev with nothing assigned.
+    pub fn new(uuid: Uuid) -> Self {
+        Self {
+            uuid,
+            adapters: Apm::EMPTY,
+            domains: Aqm::EMPTY,
+            control_domains: Adm::EMPTY,
+            guest_adapters: None,
+            guest_domains: None,
+        }
+    }
+
+    /// What is assigned to it.
+    pub fn matrix(&self) -> Matrix {
+        Matrix { apm: self.adapters, aqm: self.domains, adm: self.control_domains }
+    }
 }
 
 impl HostFile {
     /// The text of the built-in host: the example of the kernel's documentation,
     /// `resources/hosts/three-guests.toml`.
-    pub const THREE_GUESTS: &str =
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../resources/hosts/three-guests.toml"));
+    // A link to resources/hosts, so that the crate can be packaged.
+    pub const THREE_GUESTS: &str = include_str!("../hosts/three-guests.toml");
 
     /// Reads a host from TOML text.
     ///
@@ -103,22 +234,22 @@ impl HostFile {
         read().map_err(|error| HostFileError::File { path: path.to_owned(), source: Box::new(error) })
     }
 
-    /// The host as the text of a host file.
+    /// A host without adapters.
+    pub(crate) fn bare(machine: &'static Model, kernel: KernelProfile) -> Self {
+        let bare = check::host(raw::Host::default());
+        Self { machine, kernel, ..bare.expect("a test reads an empty file") }
+    }
+
+    /// The host as the text of a host file. What is as it is by default is left out, but what every reader looks for:
+    /// machine, kernel, domains, and what a card is.
     pub fn to_toml(&self) -> String {
-        // A table of strings, numbers and lists: there is nothing that TOML could not write.
-        toml::to_string(self).unwrap_or_default()
+        write::host(self)
     }
 }
 
 impl Default for HostFile {
     fn default() -> Self {
         Self::parse(Self::THREE_GUESTS).expect("a test reads the built-in host file")
-    }
-}
-
-impl Serialize for HostFile {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        raw::Written::of(self).serialize(serializer)
     }
 }
 

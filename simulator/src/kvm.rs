@@ -21,12 +21,15 @@
 //! this module is held while the host or an open mdev is called.
 
 mod ap_device;
+mod attributes;
 mod board;
 mod clock;
 mod crycb;
 mod crypto;
 mod environment;
+mod file;
 mod floating;
+mod host;
 mod intercept;
 mod machine;
 mod model;
@@ -36,13 +39,18 @@ mod status;
 mod storage;
 mod vcpu;
 mod vm;
+mod vsie;
 
 pub use ap_device::SimApDevice;
+pub(crate) use clock::HostTime;
 pub use crycb::{Crycb, CrycbFormat};
 pub use crypto::SieBlock;
+pub(crate) use file::{Kvm, KvmRef};
+pub(crate) use host::{HostFacts, HostGone};
 pub use proto::SimProtoVm;
 pub use vcpu::SimVcpu;
 pub use vm::SimVm;
+pub use vsie::{Shadow, Validity};
 
 use crate::SimHost;
 use adjunct_cpu_model::kvm::{Capabilities, MachineAttributes};
@@ -50,19 +58,19 @@ use adjunct_hypervisor::{Hypervisor, Limits, ProtoVm, Result};
 
 impl Hypervisor for SimHost {
     fn name(&self) -> String {
-        format!("simulated {} with kernel {}", self.machine_model().name, self.profile())
+        HostFacts::of(self).name()
     }
 
     fn limits(&self) -> Result<Limits> {
-        Ok(Limits { vcpus: proto::MAX_VCPUS, memory: u64::MAX })
+        Ok(HostFacts::LIMITS)
     }
 
     fn machine(&self) -> Result<MachineAttributes> {
-        Ok(MachineAttributes::encode(&machine::host_cpu(self)))
+        Ok(HostFacts::of(self).machine())
     }
 
     fn capabilities(&self) -> Result<Capabilities> {
-        Ok(Capabilities::of(machine::host_cpu(self).features))
+        Ok(HostFacts::of(self).capabilities())
     }
 
     fn create_vm(&self) -> Result<Box<dyn ProtoVm>> {

@@ -4,23 +4,31 @@
 mod acts;
 mod adapters;
 mod ap_bus;
+pub mod capture;
 mod clock;
 mod host;
 mod host_file;
 mod kvm;
 mod profile;
+pub mod share;
 mod sysfs;
+mod uevents;
+mod vfio;
 mod vfio_ap;
 
-pub use acts::{Acts, Held};
+pub use acts::{Acts, Fault, Held, ParseFaultError, Which};
 pub use adapters::{
     Adapters, ApFacilities, Card, InterruptSink, Interruption, Machine, Qci, QueueStatus, ReplyPart,
     Response, Tested,
 };
-pub use ap_bus::Uevent;
 pub use clock::Clock;
-pub use host::SimHost;
-pub use host_file::{ApSection, CardEntry, HostFile, HostFileError, MdevEntry};
-pub use kvm::{Crycb, CrycbFormat, SieBlock, SimApDevice, SimProtoVm, SimVcpu, SimVm};
+pub use host::{EventInformation, LoadError, SimHost};
+pub use host_file::{
+    ApSection, CardDetails, CardEntry, Firmware, HostFile, HostFileError, MdevEntry, QueueEntry,
+};
+pub use kvm::{Crycb, CrycbFormat, Shadow, SieBlock, SimApDevice, SimProtoVm, SimVcpu, SimVm, Validity};
 pub use profile::{KernelProfile, MaskBusyRule, UnknownKernel};
+pub use sysfs::{Node, NodeKind, Tree};
+pub use uevents::{Uevent, UeventReader, UeventsLost};
+pub use vfio::Files;
 pub use vfio_ap::{GuestCrypto, Notification, OpenMdev, VmId};

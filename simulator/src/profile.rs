@@ -50,6 +50,18 @@ impl KernelProfile {
         self >= Self::V7_0
     }
 
+    /// Whether the bus shows how often all queues were found bound (`bindings_complete_count`; absent in 6.12, and first
+    /// shown after 6.17).
+    pub fn shows_bindings_complete_count(self) -> bool {
+        self >= Self::V7_0
+    }
+
+    /// Whether a number of a mask's change that has more than 64 bits is taken for its lowest 64, as
+    /// `simple_strtoul` has it up to 7.0. Later it is too great.
+    pub fn numbers_of_masks_wrap(self) -> bool {
+        self <= Self::V7_0
+    }
+
     /// Interrupts of a vfio-ap device (`VFIO_AP_NUM_IRQS`): the release request, and since 6.17 also
     /// "configuration changed".
     pub fn num_irqs(self) -> u32 {

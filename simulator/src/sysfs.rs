@@ -4,12 +4,18 @@
 //! accepts is with whoever owns it (`ap_bus`, `vfio_ap`).
 
 mod attribute;
+mod core;
+mod dir;
 mod number;
 mod tree;
+mod view;
 
+pub(crate) use self::core::Autoprobe;
 pub(crate) use attribute::Attribute;
 pub(crate) use number::{boolean, integer};
-pub(crate) use tree::Dir;
+pub use view::{Node, NodeKind, Tree};
+
+use dir::Dir;
 
 use crate::host::State;
 use adjunct_ap::text::IdError;
@@ -28,9 +34,9 @@ pub(crate) fn unsigned(text: &str) -> Result<u64, Errno> {
 
 /// What is at `path`, relative to `/sys`, links followed.
 fn entry(state: &State, path: &str) -> Result<Entry, Errno> {
-    let mut at = Entry::Dir(Dir::Root);
+    let mut at = Entry::Directory(Dir::Root);
     for name in path.split('/').filter(|name| !matches!(*name, "" | ".")) {
-        let Entry::Dir(dir) = at else { return Err(libc::ENOTDIR) };
+        let (Entry::Directory(dir) | Entry::Link(dir)) = at else { return Err(libc::ENOTDIR) };
         at = tree::entry(state, dir, name).ok_or(libc::ENOENT)?;
     }
     Ok(at)
@@ -39,7 +45,7 @@ fn entry(state: &State, path: &str) -> Result<Entry, Errno> {
 /// Reads an attribute.
 pub(crate) fn read(state: &State, path: &str) -> Result<String, Errno> {
     match entry(state, path)? {
-        Entry::Dir(_) => Err(libc::EISDIR),
+        Entry::Directory(_) | Entry::Link(_) => Err(libc::EISDIR),
         Entry::File(file) => file.show.ok_or(libc::EACCES)?(state),
     }
 }
@@ -47,7 +53,7 @@ pub(crate) fn read(state: &State, path: &str) -> Result<String, Errno> {
 /// Writes an attribute. Of more than a page only the first page reaches the store.
 pub(crate) fn write(state: &mut State, path: &str, value: &str) -> Result<(), Errno> {
     let store = match entry(state, path)? {
-        Entry::Dir(_) => return Err(libc::EISDIR),
+        Entry::Directory(_) | Entry::Link(_) => return Err(libc::EISDIR),
         Entry::File(file) => file.store.ok_or(libc::EACCES)?,
     };
     match value.as_bytes() {
@@ -60,7 +66,13 @@ pub(crate) fn write(state: &mut State, path: &str, value: &str) -> Result<(), Er
 /// The names in a directory, sorted.
 pub(crate) fn list(state: &State, path: &str) -> Result<Vec<String>, Errno> {
     match entry(state, path)? {
-        Entry::Dir(dir) => Ok(tree::names(state, dir)),
+        Entry::Directory(dir) | Entry::Link(dir) => {
+            let entries = [tree::directories(state, dir), tree::links(state, dir)].concat();
+            let mut names: Vec<String> = entries.into_iter().map(|(name, _)| name).collect();
+            names.extend(tree::files(state, dir).into_iter().map(str::to_owned));
+            names.sort();
+            Ok(names)
+        }
         Entry::File(_) => Err(libc::ENOTDIR),
     }
 }

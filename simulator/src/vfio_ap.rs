@@ -14,14 +14,23 @@ mod mdev;
 mod open;
 mod queues;
 mod reset;
+mod uevent;
 
-pub(crate) use attributes::{IOMMU_GROUP, MATRIX, MDEV, MDEV_TYPE};
+pub(crate) use attributes::{MATRIX, MDEV, MDEV_TYPE};
+use mdev::Numbers;
+use open::Given;
 pub use open::{GuestCrypto, Notification, OpenMdev, VmId};
+pub(crate) use open::{Trigger, device_info, irq_info};
 
-use crate::Qci;
-use adjunct_ap::{Apqn, Matrix, Uuid};
-use adjunct_hypervisor::EventFd;
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use crate::{
+    Qci,
+    vfio::{AddressSpace, Users},
+};
+use adjunct_ap::{Apid, Apm, Apqi, Apqn, Aqm, Matrix, Uuid};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The driver's state.
 #[derive(Debug)]
@@ -31,9 +40,15 @@ pub(crate) struct VfioAp {
     pub(crate) mdevs: BTreeMap<Uuid, Mdev>,
     /// Queue devices bound to the driver.
     queues: BTreeMap<Apqn, BoundQueue>,
+    /// Every queue that is linked, below its mdev.
+    links: BTreeSet<(Uuid, Apqn)>,
     /// Which mdev answers the PQAP(AQIC) of a VM.
     hooks: BTreeMap<VmId, Uuid>,
-    next_group: u32,
+    /// How many mdevs were ever made.
+    made: u64,
+    numbers: Numbers,
+    /// Mdevs that somebody waits to remove.
+    going: BTreeSet<Uuid>,
 }
 
 /// What the host has, and the highest ids that can be assigned.
@@ -59,6 +74,8 @@ impl HostConfig {
 /// A mediated device.
 #[derive(Debug)]
 pub(crate) struct Mdev {
+    /// Which of the mdevs that had this name.
+    pub(crate) born: u64,
     /// What was assigned.
     matrix: Matrix,
     /// What of it a guest may have: `guest_matrix`.
@@ -70,10 +87,14 @@ pub(crate) struct Mdev {
     max_domain: u8,
     /// The VM that has it open.
     guest: Option<Guest>,
-    /// Eventfds by interrupt index. They stay when the device is closed.
-    triggers: [Option<EventFd>; 2],
-    /// Guest memory that the device may reach.
-    dma: Vec<Range<u64>>,
+    /// Whom interrupts are signalled to, by index. They stay when the device is closed.
+    triggers: [Option<Box<dyn Trigger>>; 2],
+    /// The guest memory that the device may reach.
+    dma: Option<Arc<AddressSpace>>,
+    /// Who has files of it.
+    pub(crate) users: Users,
+    /// Which it was of all that were ever made.
+    pub(crate) made: u64,
     /// Number of its IOMMU group, and of its character device.
     pub(crate) group: u32,
     /// Somebody has asked to remove it.
@@ -92,7 +113,7 @@ struct Removal {
 #[derive(Clone, Debug)]
 struct Guest {
     vm: VmId,
-    crypto: Arc<dyn GuestCrypto>,
+    crypto: Arc<Given>,
 }
 
 /// A queue device bound to vfio_ap.
@@ -115,14 +136,30 @@ impl VfioAp {
             config: HostConfig::of(qci),
             mdevs: BTreeMap::new(),
             queues: BTreeMap::new(),
+            links: BTreeSet::new(),
             hooks: BTreeMap::new(),
-            next_group: 0,
+            made: 0,
+            numbers: Numbers::default(),
+            going: BTreeSet::new(),
         }
+    }
+
+    /// Whether somebody has the device of this mdev open.
+    pub(crate) fn is_open(&self, uuid: Uuid) -> bool {
+        self.mdevs.get(&uuid).is_some_and(|mdev| mdev.guest.is_some())
     }
 
     /// Whether `remove` of this mdev waits for its close.
     pub(crate) fn is_being_removed(&self, uuid: Uuid) -> bool {
         self.mdevs.get(&uuid).is_some_and(|mdev| mdev.removing.is_some())
+    }
+
+    /// Leaves a guest other adapters and domains than filtering has found.
+    pub(crate) fn restore_guest(&mut self, uuid: Uuid, apm: Option<Apm>, aqm: Option<Aqm>) {
+        if let Some(mdev) = self.mdevs.get_mut(&uuid) {
+            mdev.shadow.apm = apm.unwrap_or(mdev.shadow.apm);
+            mdev.shadow.aqm = aqm.unwrap_or(mdev.shadow.aqm);
+        }
     }
 
     fn mdev(&self, uuid: Uuid) -> Result<&Mdev, i32> {
@@ -138,14 +175,25 @@ impl VfioAp {
     pub(crate) fn user(&self, matrix: &Matrix, uuid: Option<Uuid>) -> Option<(Uuid, Vec<Apqn>)> {
         let others = self.mdevs.iter().filter(|(other, _)| Some(**other) != uuid);
         let users = others.filter(|(_, mdev)| mdev.matrix.conflicts_with(matrix));
-        // Groups are numbered as mdevs come.
-        let (user, mdev) = users.max_by_key(|(_, mdev)| mdev.group)?;
+        let (user, mdev) = users.max_by_key(|(_, mdev)| mdev.made)?;
         Some((*user, mdev.matrix.conflict(matrix).collect()))
     }
 
     /// The queues linked to an mdev for which `wanted` is so, in order.
     fn linked(&self, uuid: Uuid, wanted: impl Fn(Apqn) -> bool) -> Vec<Apqn> {
-        let linked = self.queues.iter().filter(|(_, queue)| queue.mdev == Some(uuid)).map(|(apqn, _)| *apqn);
-        linked.filter(|apqn| wanted(*apqn)).collect()
+        let all = (uuid, Apqn { apid: Apid(0), apqi: Apqi(0) })
+            ..=(uuid, Apqn { apid: Apid(u8::MAX), apqi: Apqi(u8::MAX) });
+        self.links.range(all).map(|(_, apqn)| *apqn).filter(|apqn| wanted(*apqn)).collect()
+    }
+
+    /// Links a bound queue to an mdev, or to none.
+    fn set_link(&mut self, apqn: Apqn, mdev: Option<Uuid>) {
+        let Some(queue) = self.queues.get_mut(&apqn) else { return };
+        if let Some(old) = std::mem::replace(&mut queue.mdev, mdev) {
+            self.links.remove(&(old, apqn));
+        }
+        if let Some(new) = mdev {
+            self.links.insert((new, apqn));
+        }
     }
 }

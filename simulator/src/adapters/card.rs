@@ -62,6 +62,24 @@ impl Card {
         }
     }
 
+    /// An adapter of the configuration that has no queue.
+    pub(crate) fn silent() -> Self {
+        Self {
+            hardware_type: 0,
+            functions: 0,
+            depth: 1,
+            max_message: 0,
+            configured: true,
+            checkstopped: false,
+            missing: Aqm::ALL,
+        }
+    }
+
+    /// The [`Card::max_message`] of messages of up to that many bytes.
+    pub(crate) fn max_message_of(bytes: u32) -> u8 {
+        if bytes == 12 * 1024 { 0 } else { u8::try_from(bytes / 4096).unwrap_or(0xf).min(0xf) }
+    }
+
     /// The longest message in bytes (`drivers/s390/crypto/ap_card.c: max_msg_size_show`, 7.2).
     pub fn max_message_bytes(&self) -> usize {
         match self.max_message {

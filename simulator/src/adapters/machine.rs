@@ -5,6 +5,7 @@ use super::{
     queue::{Interruption, Queue},
     status::{QueueStatus, Response},
 };
+use crate::Firmware;
 use adjunct_ap::{Adm, Apid, Apm, Apqn, Aqm, text::Features};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -61,6 +62,8 @@ pub struct Machine {
     pub max_domain: u8,
     /// The adapters of the configuration.
     pub cards: BTreeMap<Apid, Card>,
+    /// What adapters say of themselves when their driver asks; nothing of those that are not here.
+    pub firmware: BTreeMap<Apid, Firmware>,
     /// Usage domains of the configuration.
     pub usage_domains: Aqm,
     /// Control domains of the configuration.
@@ -83,6 +86,7 @@ impl Machine {
             max_adapter: 63,
             max_domain: 15,
             cards: BTreeMap::new(),
+            firmware: BTreeMap::new(),
             usage_domains: Aqm::EMPTY,
             control_domains: Adm::EMPTY,
             service_time: Duration::ZERO,
@@ -126,16 +130,22 @@ impl Machine {
             return Reached::Gone;
         };
         let queue = self.queues.entry(apqn).or_default();
-        let response = if card.checkstopped {
-            Response::Checkstopped
-        } else if !card.configured {
+        let response = if !card.configured {
             Response::Deconfigured
+        } else if card.checkstopped {
+            Response::Checkstopped
         } else if queue.resetting(now) {
             Response::ResetInProgress
         } else {
             Response::Normal
         };
         Reached::There { card, queue, response }
+    }
+
+    /// When the next reply arrives that somebody is going to be told of.
+    pub(super) fn next_reply(&self) -> Option<u64> {
+        let queues = self.telling.iter().filter_map(|apqn| self.queues.get(apqn));
+        queues.filter(|queue| queue.tells()).filter_map(Queue::next_reply).min()
     }
 
     /// The interruptions that are due on any queue.

@@ -112,6 +112,11 @@ impl Queue {
         self.interruption.as_ref().is_some_and(|interruption| interruption.sink.is_some())
     }
 
+    /// When the next reply arrives that nobody was told of.
+    pub(super) fn next_reply(&self) -> Option<u64> {
+        self.messages.iter().filter(|message| !message.announced).map(|message| message.ready).min()
+    }
+
     /// The interruption that is due, once for each time replies arrive.
     pub(super) fn take_due(&mut self, now: u64) -> Option<Interruption> {
         let mut due = false;

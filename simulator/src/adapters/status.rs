@@ -41,6 +41,11 @@ impl QueueStatus {
         Self((response as u32) << 16)
     }
 
+    /// The status that is this word in GR1.
+    pub(crate) const fn from_word(word: u32) -> Self {
+        Self(word)
+    }
+
     /// The word as it is in GR1.
     pub const fn word(self) -> u32 {
         self.0

@@ -4,6 +4,7 @@ use super::drivers;
 use crate::{
     host::State,
     sysfs::{Attribute, Errno, boolean, integer, unsigned},
+    uevents::Synthetic,
 };
 use adjunct_ap::{
     Apqi,
@@ -26,7 +27,7 @@ pub(crate) const BUS: &[Attribute<()>] = &[
     Attribute::rw("apmask", |state, ()| Ok(text::format_mask(&state.bus.apmask)), |state, (), text| state.store_apmask(text)),
     Attribute::rw("aqmask", |state, ()| Ok(text::format_mask(&state.bus.aqmask)), |state, (), text| state.store_aqmask(text)),
     Attribute::ro("bindings", |state, ()| Ok(bindings(state))),
-    Attribute::ro("bindings_complete_count", |state, ()| Ok(format!("{}\n", state.bus.bindings_complete))),
+    Attribute::ro("bindings_complete_count", |state, ()| Ok(format!("{}\n", state.bus.bindings_complete))).when(|state, ()| state.profile.shows_bindings_complete_count()),
     Attribute::rw("config_time", |state, ()| Ok(format!("{}\n", state.bus.config_time)), |state, (), text| store_config_time(state, text)),
     Attribute::rw("drivers_autoprobe", |state, ()| Ok(format!("{}\n", u8::from(state.bus.autoprobe))), |state, (), text| { state.bus.autoprobe = !text.starts_with('0'); Ok(()) }),
     Attribute::wo("drivers_probe", |state, (), text| state.store_drivers_probe(drivers::name(text))),
@@ -34,8 +35,18 @@ pub(crate) const BUS: &[Attribute<()>] = &[
     Attribute::rw("poll_thread", |state, ()| Ok(format!("{}\n", u8::from(state.bus.poll_thread))), |state, (), text| store_poll_thread(state, text)),
     Attribute::rw("poll_timeout", |state, ()| Ok(format!("{}\n", state.bus.poll_timeout)), |state, (), text| store_poll_timeout(state, text)),
     Attribute::rw("scans", |state, ()| Ok(format!("{}\n", state.bus.scans)), |state, (), _| { state.scan(); Ok(()) }),
-    Attribute::wo("uevent", |_, (), _| Ok(())),
+    Attribute::wo("uevent", |state, (), text| store_uevent(state, text)),
 ];
+
+/// `/sys/devices/ap`, the parent of all cards.
+pub(crate) const ROOT_DEVICE: &[Attribute<()>] =
+    &[Attribute::rw("uevent", |_, ()| Ok(String::new()), |state, (), text| state.synthesize_root(text))];
+
+fn store_uevent(state: &State, text: &str) -> Result<(), Errno> {
+    let Synthetic { action, environment } = Synthetic::parse(text)?;
+    state.uevents.send(action, "/bus/ap".to_owned(), "bus", environment);
+    Ok(())
+}
 
 fn domain(state: &State) -> String {
     let domain = state.bus.domain.map_or(-1, |apqi| i32::from(apqi.0));

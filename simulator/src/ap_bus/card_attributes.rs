@@ -1,11 +1,9 @@
 //! The files of a card device: the bus's (`drivers/s390/crypto/ap_card.c`) and, while it is bound, those of cex4card
 //! (`zcrypt_card.c`, `zcrypt_cex4.c`).
 
-use super::{
-    CardDevice,
-    uevent::{card_environment, card_path, queue_path},
-};
+use super::CardDevice;
 use crate::{
+    Firmware,
     host::State,
     sysfs::{Attribute, Errno, integer},
 };
@@ -14,8 +12,8 @@ use adjunct_ap::{Apid, Apqn, host::Mode};
 /// Attributes of a card.
 #[rustfmt::skip]
 pub(crate) const CARD: &[Attribute<Apid>] = &[
-    Attribute::ro("API_ordinalnr", |_, _| Ok("\n".to_owned())).when(|state, apid| is(state, apid, Mode::Ep11)),
-    Attribute::ro("FW_version", |_, _| Ok("\n".to_owned())).when(|state, apid| is(state, apid, Mode::Ep11)),
+    Attribute::ro("API_ordinalnr", |state, apid| Ok(firmware(state, apid).api_ordinalnr + "\n")).when(|state, apid| is(state, apid, Mode::Ep11)),
+    Attribute::ro("FW_version", |state, apid| Ok(firmware(state, apid).fw_version + "\n")).when(|state, apid| is(state, apid, Mode::Ep11)),
     Attribute::ro("ap_functions", |state, apid| Ok(format!("0x{:08X}\n", card(state, apid)?.functions))),
     Attribute::ro("chkstop", |state, apid| Ok(flag(card(state, apid)?.checkstop))),
     Attribute::rw("config", |state, apid| Ok(flag(card(state, apid)?.config)), store_config),
@@ -25,24 +23,28 @@ pub(crate) const CARD: &[Attribute<Apid>] = &[
     Attribute::ro("max_msg_size", |state, apid| Ok(format!("{}\n", max_message(card(state, apid)?)))),
     Attribute::ro("modalias", |state, apid| Ok(format!("ap:t{:02X}\n", card(state, apid)?.hardware_type))),
     Attribute::rw("online", |state, apid| Ok(flag(online(card(state, apid)?))), store_online).when(bound),
-    Attribute::ro("op_modes", |_, _| Ok("\n".to_owned())).when(|state, apid| is(state, apid, Mode::Ep11)),
+    Attribute::ro("op_modes", |state, apid| Ok(firmware(state, apid).op_modes + "\n")).when(|state, apid| is(state, apid, Mode::Ep11)),
     Attribute::ro("pendingq_count", |_, _| Ok("0\n".to_owned())),
     Attribute::ro("raw_hwtype", |state, apid| Ok(format!("{}\n", card(state, apid)?.raw_hardware_type))),
     Attribute::rw("request_count", |_, _| Ok("0\n".to_owned()), |_, _, _| Ok(())),
     Attribute::ro("requestq_count", |_, _| Ok("0\n".to_owned())),
-    Attribute::ro("serialnr", |_, _| Ok("\n".to_owned())).when(|state, apid| is(state, apid, Mode::Cca) || is(state, apid, Mode::Ep11)),
+    Attribute::ro("serialnr", |state, apid| Ok(firmware(state, apid).serialnr + "\n")).when(|state, apid| is(state, apid, Mode::Cca) || is(state, apid, Mode::Ep11)),
     Attribute::ro("type", |state, apid| Ok(kind(card(state, apid)?))).when(bound),
-    Attribute::rw("uevent", show_uevent, |state, apid, text| state.bus.synthesize(card_path(apid), text)),
+    Attribute::rw("uevent", show_uevent, |state, apid, text| state.synthesize_card(apid, text)),
 ];
 
 fn card(state: &State, apid: Apid) -> Result<&CardDevice, Errno> {
     state.bus.cards.get(&apid).ok_or(libc::ENODEV)
 }
 
+/// What the adapter says of itself.
+fn firmware(state: &State, apid: Apid) -> Firmware {
+    state.adapters.operate(|machine| machine.firmware.get(&apid).cloned().unwrap_or_default())
+}
+
 fn show_uevent(state: &State, apid: Apid) -> Result<String, Errno> {
-    let card = card(state, apid)?;
-    let driver = if card.bound { "DRIVER=cex4card\n" } else { "" };
-    Ok(driver.to_owned() + &card_environment(card).join("\n") + "\n")
+    card(state, apid)?;
+    Ok(state.card_environment(apid).join("\n") + "\n")
 }
 
 fn flag(on: bool) -> String {
@@ -91,7 +93,7 @@ fn store_config(state: &mut State, apid: Apid, text: &str) -> Result<(), Errno> 
         });
         card.config = on;
     }
-    state.bus.tell_change(card_path(apid), format!("CONFIG={}", u8::from(on)));
+    state.tell_card("change", apid, Some(format!("CONFIG={}", u8::from(on))));
     Ok(())
 }
 
@@ -103,13 +105,16 @@ fn store_online(state: &mut State, apid: Apid, text: &str) -> Result<(), Errno> 
         return Err(libc::ENODEV);
     }
     card.online = on;
-    state.bus.tell_change(card_path(apid), format!("ONLINE={}", u8::from(on)));
-    let queues: Vec<Apqn> = state.bus.queues.keys().copied().filter(|apqn| apqn.apid == apid).collect();
-    for apqn in queues {
+    state.tell_card("change", apid, Some(format!("ONLINE={}", u8::from(on))));
+    // In the order in which zcrypt came to know them.
+    let mut queues: Vec<(u64, Apqn)> =
+        state.bus.queues_of(apid).map(|(apqn, queue)| (queue.bound, *apqn)).collect();
+    queues.sort_unstable();
+    for (_, apqn) in queues {
         let Some(queue) = state.bus.queues.get_mut(&apqn) else { continue };
         if queue.is_hosts() && queue.online != on {
             queue.online = on;
-            state.bus.tell_change(queue_path(apqn), format!("ONLINE={}", u8::from(on)));
+            state.tell_queue("change", apqn, Some(format!("ONLINE={}", u8::from(on))));
         }
     }
     Ok(())

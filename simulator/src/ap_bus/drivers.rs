@@ -1,20 +1,16 @@
 //! Who drives which device: probing, binding, unbinding (`drivers/s390/crypto/ap_bus.c: ap_device_probe,
 //! ap_device_remove`; `drivers/base/bus.c`).
 
-use super::{
-    QueueState,
-    uevent::{ROOT, card_path, queue_path},
-};
+use super::QueueState;
 use crate::{
-    Interruption,
     host::State,
     sysfs::{Attribute, Errno},
+    uevents::Synthetic,
 };
 use adjunct_ap::{Apid, Apqn, host::QueueDriver};
-use std::time::Duration;
 
 /// A driver of the AP bus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum DriverName {
     /// The host's driver of adapters.
     Cex4Card,
@@ -37,18 +33,24 @@ impl From<QueueDriver> for DriverName {
 }
 
 impl DriverName {
+    /// Its name in sysfs.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cex4Card => "cex4card",
+            Self::Cex4Queue => "cex4queue",
+            Self::VfioAp => "vfio_ap",
+        }
+    }
+
     fn queue_driver(self) -> Option<QueueDriver> {
         QUEUE_DRIVERS.into_iter().find(|driver| DriverName::from(*driver) == self)
     }
 }
 
-/// How often the bus looks whether a reset is done.
-const RESET_POLL: Duration = Duration::from_millis(40);
-
 /// Attributes of a driver.
 pub(crate) const DRIVER: &[Attribute<DriverName>] = &[
     Attribute::wo("bind", |state, driver, text| state.store_bind(driver, name(text))),
-    Attribute::wo("uevent", |_, _, _| Ok(())),
+    Attribute::wo("uevent", |state, driver, text| state.synthesize_driver(driver, text)),
     Attribute::wo("unbind", |state, driver, text| state.store_unbind(driver, name(text))),
 ];
 
@@ -59,6 +61,13 @@ pub(super) fn name(text: &str) -> &str {
 }
 
 impl State {
+    /// A write to a driver's `uevent`.
+    fn synthesize_driver(&self, driver: DriverName, text: &str) -> Result<(), Errno> {
+        let Synthetic { action, environment } = Synthetic::parse(text)?;
+        self.uevents.send(action, format!("/bus/ap/drivers/{}", driver.name()), "drivers", environment);
+        Ok(())
+    }
+
     fn card_named(&self, name: &str) -> Option<Apid> {
         self.bus.cards.keys().copied().find(|apid| format!("card{apid}") == name)
     }
@@ -89,7 +98,7 @@ impl State {
         let Some(card) = self.bus.cards.get_mut(&apid).filter(|card| !card.bound) else { return };
         (card.bound, card.online) = (true, true);
         self.bus.bindings_armed = true;
-        self.bus.tell("bind", card_path(apid), &["DRIVER=cex4card".to_owned()]);
+        self.tell_card("bind", apid, None);
     }
 
     fn store_unbind(&mut self, driver: DriverName, device: &str) -> Result<(), Errno> {
@@ -104,7 +113,7 @@ impl State {
         let apid = self.card_named(device).ok_or(libc::ENODEV)?;
         let card = self.bus.cards.get_mut(&apid).filter(|card| card.bound).ok_or(libc::ENODEV)?;
         card.bound = false;
-        self.bus.tell("unbind", card_path(apid), &[]);
+        self.tell_card("unbind", apid, None);
         Ok(())
     }
 
@@ -144,18 +153,21 @@ impl State {
         if !self.may_probe(apqn, driver) {
             return Err(libc::ENODEV);
         }
+        let place = self.bus.next_place();
         let queue = self.bus.queues.get_mut(&apqn).ok_or(libc::ENODEV)?;
-        queue.driver = Some(driver);
+        (queue.driver, queue.bound) = (Some(driver), place);
         self.bus.bound += 1;
         self.bus.bindings_armed = true;
         match driver {
             QueueDriver::Cex4queue => {
                 queue.online = true;
                 self.initiate(apqn);
+                // zcrypt hands over where replies shall go to, which is one more step (`ap_queue_init_reply`).
+                self.step_once(apqn);
             }
             QueueDriver::VfioAp => self.vfio_probe(apqn),
         }
-        self.bus.tell("bind", queue_path(apqn), &[format!("DRIVER={driver}")]);
+        self.tell_queue("bind", apqn, None);
         Ok(())
     }
 
@@ -169,32 +181,9 @@ impl State {
             (queue.driver, queue.state) = (None, QueueState::Uninitiated);
             self.bus.bound -= 1;
         }
+        self.bus.starting.remove(&apqn);
         self.adapters.zeroize(apqn);
-        self.bus.tell("unbind", queue_path(apqn), &[]);
-    }
-
-    /// The bus's own bring-up of a queue: reset, wait, enable interruptions (`ap_queue_init_state` and the state
-    /// machine of `drivers/s390/crypto/ap_queue.c`).
-    pub(super) fn initiate(&mut self, apqn: Apqn) {
-        let mut code = self.adapters.reset(apqn).code();
-        if matches!(code, 0x00 | 0x02) {
-            self.clock.advance(RESET_POLL);
-            code = self.adapters.test(apqn).status.code();
-        }
-        if code == 0x00 && self.interrupts() {
-            self.adapters.set_interruption(apqn, Some(Interruption { nib: 0, isc: 0, sink: None }));
-        }
-        // One look after the time that the kernel waits. A queue that is not done then (reset in progress, busy) stays
-        // as it is: the kernel would go on looking in the background.
-        let works = matches!(code, 0x00 | 0x02 | 0x05);
-        if let Some(queue) = self.bus.queues.get_mut(&apqn) {
-            queue.state = if works { QueueState::Operating } else { QueueState::Error };
-        }
-    }
-
-    /// Whether the host uses AP interruptions: facility 65.
-    pub(super) fn interrupts(&self) -> bool {
-        self.adapters.operate(|machine| machine.facilities.interruptions)
+        self.tell_queue("unbind", apqn, None);
     }
 
     /// How many queues are bound, of how many.
@@ -210,7 +199,7 @@ impl State {
             self.bus.bindings_armed = false;
             self.bus.bindings_complete += 1;
             let count = format!("COMPLETECOUNT={}", self.bus.bindings_complete);
-            self.bus.tell("change", ROOT, &["BINDINGS=complete".to_owned(), count]);
+            self.tell_root(vec!["BINDINGS=complete".to_owned(), count]);
         }
     }
 }

@@ -1,15 +1,17 @@
 //! `apmask` and `aqmask`: writes, what refuses them, and who gets the queues afterwards.
 
-use super::uevent::ROOT;
+use super::ApBus;
 use crate::{MaskBusyRule, host::State, sysfs::Errno};
-use adjunct_ap::{Adm, Apm, Apqn, Aqm, Matrix, host::QueueDriver, text};
+use adjunct_ap::{Adm, Apm, Aqm, Matrix, host::QueueDriver, text};
+use std::borrow::Cow;
 
 impl State {
     /// `drivers/s390/crypto/ap_bus.c: apmask_store`.
     pub(super) fn store_apmask(&mut self, text: &str) -> Result<(), Errno> {
         self.refuse_while_overridden()?;
         let old = self.bus.apmask;
-        let new = text::apply_mask_write(old, text.as_bytes()).map_err(text::Malformed::errno)?;
+        let new =
+            text::apply_mask_write(old, self.numbers(text).as_bytes()).map_err(text::Malformed::errno)?;
         if new == old {
             return Ok(());
         }
@@ -27,7 +29,8 @@ impl State {
     pub(super) fn store_aqmask(&mut self, text: &str) -> Result<(), Errno> {
         self.refuse_while_overridden()?;
         let old = self.bus.aqmask;
-        let new = text::apply_mask_write(old, text.as_bytes()).map_err(text::Malformed::errno)?;
+        let new =
+            text::apply_mask_write(old, self.numbers(text).as_bytes()).map_err(text::Malformed::errno)?;
         if new == old {
             return Ok(());
         }
@@ -39,6 +42,12 @@ impl State {
         self.bus.aqmask = new;
         self.revise(format!("AQMASK={new}\n"));
         Ok(())
+    }
+
+    /// A mask's text with its numbers as this kernel reads them: older ones drop what is above 64 bits.
+    fn numbers<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let relative = text.starts_with(['+', '-']);
+        if relative && self.profile.numbers_of_masks_wrap() { wrapped(text).into() } else { text.into() }
     }
 
     fn refuse_while_overridden(&self) -> Result<(), Errno> {
@@ -54,16 +63,43 @@ impl State {
     /// (`drivers/s390/crypto/ap_bus.c: __ap_revise_reserved`).
     fn revise(&mut self, what: String) {
         self.bus.masks_changed = self.bus.apmask != Apm::ALL || self.bus.aqmask != Aqm::ALL;
-        let queues: Vec<Apqn> = self.bus.queues.keys().copied().collect();
-        for apqn in queues {
+        for apqn in ApBus::registered(self.bus.queues.iter()) {
             let driver = self.bus.queues.get(&apqn).and_then(|queue| queue.driver);
-            // A queue without driver counts as one of a driver that is not the host's.
+            // A queue without driver counts as one of a driver that is not the host's. (The kernel reads the flags of no
+            // driver from low core: 0 in 6.12; in 7.2 whatever the last program interruption left there.)
             let hosts = driver == Some(QueueDriver::Cex4queue);
             if hosts != self.bus.reserves(apqn) {
                 self.unbind(apqn);
                 self.attach(apqn);
             }
         }
-        self.bus.tell_change(ROOT, what);
+        self.tell_root(vec![what]);
     }
+}
+
+/// The same text, every number in it that has more than 64 bits replaced by its lowest 64.
+fn wrapped(text: &str) -> String {
+    let mut wrapped = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        wrapped += &rest[..start];
+        rest = &rest[start..];
+        let (base, digits) = match rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X")) {
+            Some(digits) if digits.starts_with(|c: char| c.is_ascii_hexdigit()) => (16, digits),
+            _ if rest.starts_with('0') => (8, rest),
+            _ => (10, rest),
+        };
+        let length = digits.find(|c: char| !c.is_digit(base)).unwrap_or(digits.len());
+        let (number, after) = digits.split_at(length);
+        if u64::from_str_radix(number, base).is_ok() || number.is_empty() {
+            wrapped += &rest[..rest.len() - after.len()];
+        } else {
+            let values = number.chars().filter_map(|digit| digit.to_digit(base));
+            let low =
+                values.fold(0_u64, |low, digit| low.wrapping_mul(base.into()).wrapping_add(digit.into()));
+            wrapped += &low.to_string();
+        }
+        rest = after;
+    }
+    wrapped + rest
 }

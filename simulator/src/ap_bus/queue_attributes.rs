@@ -1,11 +1,7 @@
 //! The files of a queue device: the bus's (`drivers/s390/crypto/ap_queue.c`) and those of the driver it is bound to
 //! (`zcrypt_queue.c`, `vfio_ap_ops.c`).
 
-use super::{
-    QueueDevice, QueueState,
-    card_attributes::zero_or_one,
-    uevent::{mode_text, queue_path},
-};
+use super::{QueueDevice, QueueState, Step, card_attributes::zero_or_one};
 use crate::{
     host::State,
     sysfs::{Attribute, Errno, PAGE},
@@ -22,16 +18,17 @@ pub(crate) const QUEUE: &[Attribute<Apqn>] = &[
     Attribute::ro("chkstop", |state, apqn| Ok(flag(queue(state, apqn)?.checkstop))),
     Attribute::ro("config", |state, apqn| Ok(flag(queue(state, apqn)?.config))),
     Attribute::rw("driver_override", show_override, store_override).when(|state, _| state.profile.has_driver_override()),
-    Attribute::ro("interrupt", |state, apqn| Ok(interrupt(state, apqn))),
+    Attribute::ro("interrupt", interrupt),
     Attribute::ro("load", |_, _| Ok("0\n".to_owned())).when(is_hosts),
+    Attribute::ro("mkvps", |state, apqn| Ok(key_patterns(state, apqn))).when(|state, apqn| is_hosts(state, apqn) && !is_accelerator(state, apqn)),
     Attribute::rw("online", |state, apqn| Ok(flag(online(queue(state, apqn)?))), store_online).when(is_hosts),
     Attribute::ro("op_modes", |_, _| Ok("\n".to_owned())).when(|state, apqn| is_hosts(state, apqn) && is_ep11(state, apqn)),
     Attribute::ro("pendingq_count", |_, _| Ok("0\n".to_owned())),
     Attribute::rw("request_count", |state, apqn| Ok(requests(queue(state, apqn)?)), |_, _, _| Ok(())),
     Attribute::ro("requestq_count", |_, _| Ok("0\n".to_owned())),
-    Attribute::rw("reset", |state, apqn| Ok(reset(state, apqn)), |state, apqn, _| { state.adapters.reset(apqn); Ok(()) }),
+    Attribute::rw("reset", |state, apqn| Ok(reset(queue(state, apqn)?)), |state, apqn, _| { state.restart(apqn); Ok(()) }),
     Attribute::ro("status", |state, apqn| Ok(format!("{}\n", state.vfio_status(apqn)))).when(|state, apqn| driver(state, apqn) == Some(QueueDriver::VfioAp)),
-    Attribute::rw("uevent", show_uevent, |state, apqn, text| state.bus.synthesize(queue_path(apqn), text)),
+    Attribute::rw("uevent", show_uevent, |state, apqn, text| state.synthesize_queue(apqn, text)),
 ];
 
 impl QueueDevice {
@@ -57,10 +54,27 @@ fn is_ep11(state: &State, apqn: Apqn) -> bool {
     state.bus.cards.get(&apqn.apid).is_some_and(|card| card.mode() == Some(Mode::Ep11))
 }
 
+fn is_accelerator(state: &State, apqn: Apqn) -> bool {
+    state.bus.cards.get(&apqn.apid).is_none_or(|card| card.mode() == Some(Mode::Accelerator))
+}
+
+/// Verification patterns of master keys, as the kernel shows those that a queue does not tell
+/// (`drivers/s390/crypto/zcrypt_cex4.c: cca_mkvps_show, ep11_mkvps_show`): there are no keys here.
+fn key_patterns(state: &State, apqn: Apqn) -> String {
+    let keys: &[&str] = if is_ep11(state, apqn) {
+        &["WK CUR", "WK NEW"]
+    } else {
+        &[
+            "AES NEW", "AES CUR", "AES OLD", "APKA NEW", "APKA CUR", "APKA OLD", "ASYM NEW", "ASYM CUR",
+            "ASYM OLD",
+        ]
+    };
+    keys.iter().map(|key| format!("{key}: - -\n")).collect()
+}
+
 fn show_uevent(state: &State, apqn: Apqn) -> Result<String, Errno> {
-    let driver = queue(state, apqn)?.driver.map(|driver| format!("DRIVER={driver}\n"));
-    let mode = state.bus.cards.get(&apqn.apid).and_then(mode_text).map(|mode| mode + "\n");
-    Ok(driver.unwrap_or_default() + &mode.unwrap_or_default())
+    queue(state, apqn)?;
+    Ok(state.queue_environment(apqn).join("\n") + "\n")
 }
 
 fn flag(on: bool) -> String {
@@ -83,17 +97,22 @@ fn functions(state: &State, apqn: Apqn) -> Result<String, Errno> {
     Ok(format!("0x{:08X}\n", tested.info >> 32))
 }
 
-fn interrupt(state: &State, apqn: Apqn) -> String {
-    let status = state.adapters.test(apqn).status;
-    let text =
-        if status.interruptions_enabled() { "Interrupts enabled.\n" } else { "Interrupts disabled.\n" };
-    text.to_owned()
+fn interrupt(state: &State, apqn: Apqn) -> Result<String, Errno> {
+    let pending = queue(state, apqn)?.step == Step::SetIrqWait;
+    let text = match state.adapters.test(apqn).status.interruptions_enabled() {
+        _ if pending => "Enable Interrupt pending.\n",
+        true => "Interrupts enabled.\n",
+        false => "Interrupts disabled.\n",
+    };
+    Ok(text.to_owned())
 }
 
 /// The bus has no request under way here, so no timer of its own is ever armed.
-fn reset(state: &State, apqn: Apqn) -> String {
-    let resetting = state.adapters.test(apqn).status.code() == 0x02;
-    let text = if resetting { "Reset in progress.\n" } else { "No Reset Timer set.\n" };
+fn reset(queue: &QueueDevice) -> String {
+    let text = match queue.step {
+        Step::ResetStart | Step::ResetWait => "Reset in progress.\n",
+        Step::SetIrqWait | Step::Idle => "No Reset Timer set.\n",
+    };
     text.to_owned()
 }
 
@@ -109,7 +128,7 @@ fn store_online(state: &mut State, apqn: Apqn, text: &str) -> Result<(), Errno> 
         return Err(libc::EINVAL);
     }
     queue.online = on;
-    state.bus.tell_change(queue_path(apqn), format!("ONLINE={}", u8::from(on)));
+    state.tell_queue("change", apqn, Some(format!("ONLINE={}", u8::from(on))));
     Ok(())
 }
 

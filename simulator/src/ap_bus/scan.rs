@@ -1,9 +1,6 @@
 //! The bus scan: devices come, go and change as the machine does (`drivers/s390/crypto/ap_bus.c: ap_scan_bus`, 7.2).
 
-use super::{
-    CardDevice, QueueDevice, QueueState,
-    uevent::{ROOT, card_environment, card_path, mode_text, queue_path},
-};
+use super::{ApBus, CardDevice, QueueDevice, QueueState, Step};
 use crate::{Qci, Response, Tested, host::State};
 use adjunct_ap::{Apid, Apqi, Apqn};
 
@@ -57,7 +54,7 @@ impl State {
         }
         self.bus.scans += 1;
         if self.bus.scans == 1 {
-            self.bus.tell_change(ROOT, "INITSCAN=done".to_owned());
+            self.tell_root(vec!["INITSCAN=done".to_owned()]);
         }
         self.check_bindings();
         self.arm_scan_timer();
@@ -66,6 +63,12 @@ impl State {
     pub(super) fn arm_scan_timer(&mut self) {
         let wait = u64::from(self.bus.config_time.unsigned_abs()) * 1_000_000_000;
         self.bus.next_scan = self.clock.now().saturating_add(wait);
+        self.clock.plan();
+    }
+
+    /// When the bus does something next by itself, in nanoseconds of the clock.
+    pub(crate) fn next_on_bus(&self) -> u64 {
+        self.bus.next_scan.min(self.next_poll().unwrap_or(u64::MAX))
     }
 
     /// Scans if the time has come.
@@ -137,6 +140,7 @@ impl State {
 
     fn create_card(&mut self, apid: Apid, tested: &Tested, hardware: Hardware, compatible: u8) {
         let card = CardDevice {
+            born: self.birth(),
             hardware_type: compatible,
             raw_hardware_type: hardware.kind,
             functions: hardware.functions,
@@ -147,9 +151,8 @@ impl State {
             bound: false,
             online: false,
         };
-        let environment = card_environment(&card);
         self.bus.cards.insert(apid, card);
-        self.bus.tell("add", card_path(apid), &environment);
+        self.tell_card("add", apid, None);
         if self.bus.autoprobe {
             self.bind_card(apid);
         }
@@ -162,7 +165,7 @@ impl State {
         card.config = config;
         card.checkstop = tested.status.is(Response::Checkstopped);
         if changed {
-            self.bus.tell_change(card_path(apid), format!("CONFIG={}", u8::from(config)));
+            self.tell_card("change", apid, Some(format!("CONFIG={}", u8::from(config))));
         }
     }
 
@@ -180,26 +183,27 @@ impl State {
     }
 
     fn create_queue(&mut self, apqn: Apqn, tested: &Tested) {
+        let place = self.bus.next_place();
         let queue = QueueDevice {
+            born: self.birth(),
+            registered: place,
+            bound: place,
             driver: None,
             driver_override: None,
             state: QueueState::Uninitiated,
+            step: Step::ResetStart,
             config: !tested.status.is(Response::Deconfigured),
             checkstop: tested.status.is(Response::Checkstopped),
             online: false,
         };
         let works = queue.config && !queue.checkstop;
         self.bus.queues.insert(apqn, queue);
-        let environment: Vec<String> =
-            self.bus.cards.get(&apqn.apid).and_then(mode_text).into_iter().collect();
-        self.bus.tell("add", queue_path(apqn), &environment);
+        self.tell_queue("add", apqn, None);
         if self.bus.autoprobe {
             self.attach(apqn);
         }
-        // Whoever drives it, and also when nobody does. The host's driver has done it already.
-        let initiated =
-            self.bus.queues.get(&apqn).is_some_and(|queue| queue.state != QueueState::Uninitiated);
-        if works && !initiated {
+        // Whoever drives it, and also when nobody does; again, when the host's driver has just done it.
+        if works {
             self.initiate(apqn);
         }
     }
@@ -229,16 +233,19 @@ impl State {
             queue.state = QueueState::Error;
         }
         if told {
-            self.bus.tell_change(queue_path(apqn), format!("CONFIG={}", u8::from(config)));
+            self.tell_queue("change", apqn, Some(format!("CONFIG={}", u8::from(config))));
         }
     }
 
     fn remove_card(&mut self, apid: Apid) {
-        let queues: Vec<Apqn> = self.bus.queues.keys().copied().filter(|apqn| apqn.apid == apid).collect();
+        let queues = ApBus::registered(self.bus.queues_of(apid));
         queues.into_iter().for_each(|apqn| self.remove_queue(apqn));
-        if self.bus.cards.remove(&apid).is_some() {
-            self.bus.tell("remove", card_path(apid), &[]);
+        let Some(card) = self.bus.cards.get_mut(&apid) else { return };
+        if std::mem::take(&mut card.bound) {
+            self.tell_card("unbind", apid, None);
         }
+        self.tell_card("remove", apid, None);
+        self.bus.cards.remove(&apid);
     }
 
     fn remove_queue(&mut self, apqn: Apqn) {
@@ -246,8 +253,9 @@ impl State {
             return;
         }
         self.unbind(apqn);
+        self.tell_queue("remove", apqn, None);
         self.bus.queues.remove(&apqn);
-        self.bus.tell("remove", queue_path(apqn), &[]);
+        self.bus.starting.remove(&apqn);
     }
 
     /// The default domain, unless there is one: the first on which an adapter answers, both of them the host's

@@ -1,61 +1,100 @@
-//! What the kernel tells udev.
+//! What the kernel tells udev of the AP bus and its devices (`drivers/s390/crypto/ap_bus.c: ap_uevent`,
+//! `drivers/base/core.c: dev_uevent`).
 
-use super::{ApBus, CardDevice};
-use crate::sysfs::Errno;
+use super::CardDevice;
+use crate::{
+    host::State,
+    sysfs::Errno,
+    uevents::{self, Synthetic},
+};
 use adjunct_ap::{Apid, Apqn, host::Mode};
 
-/// One uevent, as udev receives it but for sequence number and subsystem.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Uevent {
-    /// `add`, `remove`, `change`, `bind` or `unbind`.
-    pub action: &'static str,
-    /// The device below `/sys`: `/devices/ap/card05/05.0004`.
-    pub devpath: String,
-    /// What else it says: `CONFIG=0`.
-    pub environment: Vec<String>,
-}
+/// The subsystem of all events here.
+const AP: &str = "ap";
+const ROOT: &str = "/devices/ap";
 
-pub(super) const ROOT: &str = "/devices/ap";
-
-pub(super) fn card_path(apid: Apid) -> String {
+fn card_path(apid: Apid) -> String {
     format!("{ROOT}/card{apid}")
 }
 
-pub(super) fn queue_path(apqn: Apqn) -> String {
+fn queue_path(apqn: Apqn) -> String {
     format!("{ROOT}/card{}/{apqn}", apqn.apid)
 }
 
-impl ApBus {
-    pub(super) fn tell(&mut self, action: &'static str, devpath: impl Into<String>, environment: &[String]) {
-        let event = Uevent { action, devpath: devpath.into(), environment: environment.to_vec() };
-        self.uevents.push(event);
+impl State {
+    /// A `change` of the bus itself.
+    pub(super) fn tell_root(&self, what: Vec<String>) {
+        self.uevents.send("change", ROOT.to_owned(), AP, what);
     }
 
-    /// A `change` of one thing.
-    pub(super) fn tell_change(&mut self, devpath: impl Into<String>, what: String) {
-        self.tell("change", devpath, &[what]);
+    /// An event of a card: what happened (`CONFIG=0`), if that has a name, then what the card is.
+    pub(super) fn tell_card(&self, action: &'static str, apid: Apid, what: Option<String>) {
+        self.send_card(action, apid, what.into_iter().collect());
     }
 
-    /// What a write to a device's `uevent` does: it repeats an event (`lib/kobject_uevent.c: kobject_synth_uevent`).
-    pub(super) fn synthesize(&mut self, devpath: String, text: &str) -> Result<(), Errno> {
-        const ACTIONS: [&str; 8] = ["add", "remove", "change", "move", "online", "offline", "bind", "unbind"];
-        let word = super::drivers::name(text).split(' ').next().unwrap_or_default();
-        let action = ACTIONS.into_iter().find(|action| *action == word).ok_or(libc::EINVAL)?;
-        self.tell(action, devpath, &["SYNTH_UUID=0".to_owned()]);
+    /// An event of a queue.
+    pub(super) fn tell_queue(&self, action: &'static str, apqn: Apqn, what: Option<String>) {
+        self.send_queue(action, apqn, what.into_iter().collect());
+    }
+
+    fn send_card(&self, action: &'static str, apid: Apid, mut environment: Vec<String>) {
+        environment.extend(self.card_environment(apid));
+        uevents::forget_alias(action, &mut environment);
+        self.uevents.send(action, card_path(apid), AP, environment);
+    }
+
+    fn send_queue(&self, action: &'static str, apqn: Apqn, mut environment: Vec<String>) {
+        environment.extend(self.queue_environment(apqn));
+        self.uevents.send(action, queue_path(apqn), AP, environment);
+    }
+
+    /// A write to the bus's root device's `uevent`.
+    pub(super) fn synthesize_root(&self, text: &str) -> Result<(), Errno> {
+        let Synthetic { action, environment } = Synthetic::parse(text)?;
+        self.uevents.send(action, ROOT.to_owned(), AP, environment);
         Ok(())
     }
-}
 
-/// What events of a card say (`ap_bus.c: ap_uevent`).
-pub(super) fn card_environment(card: &CardDevice) -> Vec<String> {
-    let kind = card.hardware_type;
-    let mut environment = vec![format!("DEV_TYPE={kind:04X}"), format!("MODALIAS=ap:t{kind:02X}")];
-    environment.extend(mode_text(card));
-    environment
+    /// A write to a card's `uevent`.
+    pub(super) fn synthesize_card(&self, apid: Apid, text: &str) -> Result<(), Errno> {
+        let Synthetic { action, environment } = Synthetic::parse(text)?;
+        self.send_card(action, apid, environment);
+        Ok(())
+    }
+
+    /// A write to a queue's `uevent`.
+    pub(super) fn synthesize_queue(&self, apqn: Apqn, text: &str) -> Result<(), Errno> {
+        let Synthetic { action, environment } = Synthetic::parse(text)?;
+        self.send_queue(action, apqn, environment);
+        Ok(())
+    }
+
+    /// What every event of a card says, and its `uevent`.
+    pub(super) fn card_environment(&self, apid: Apid) -> Vec<String> {
+        let Some(card) = self.bus.cards.get(&apid) else { return Vec::new() };
+        let kind = card.hardware_type;
+        let mut environment = vec!["DEVTYPE=ap_card".to_owned()];
+        if card.bound {
+            environment.push("DRIVER=cex4card".to_owned());
+        }
+        environment.push(format!("DEV_TYPE={kind:04X}"));
+        environment.push(format!("MODALIAS=ap:t{kind:02X}"));
+        environment.extend(mode_text(card));
+        environment
+    }
+
+    /// What every event of a queue says, and its `uevent`.
+    pub(super) fn queue_environment(&self, apqn: Apqn) -> Vec<String> {
+        let mut environment = vec!["DEVTYPE=ap_queue".to_owned()];
+        let driver = self.bus.queues.get(&apqn).and_then(|queue| queue.driver);
+        environment.extend(driver.map(|driver| format!("DRIVER={driver}")));
+        environment.extend(self.bus.cards.get(&apqn.apid).and_then(mode_text));
+        environment
+    }
 }
 
 /// What events of a card and of its queues say of its use.
-pub(super) fn mode_text(card: &CardDevice) -> Option<String> {
+fn mode_text(card: &CardDevice) -> Option<String> {
     let mode = match card.mode()? {
         Mode::Accelerator => "accel",
         Mode::Cca => "cca",

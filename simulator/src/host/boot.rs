@@ -1,9 +1,15 @@
 //! Starting a host: what its file says becomes hardware, and what it has written to sysfs is written.
 
-use super::State;
+mod queues;
+
+use super::{State, log::KernelLog};
 use crate::{
-    Adapters, ApFacilities, Card, Clock, HostFile, HostFileError, Machine, ap_bus::ApBus,
-    host_file::MdevEntry, sysfs, vfio_ap::VfioAp,
+    Adapters, ApFacilities, Card, Clock, HostFile, HostFileError, Machine,
+    ap_bus::ApBus,
+    host_file::{ApSection, CONFIG_TIME, CardEntry, MdevEntry, POLL_TIMEOUT},
+    sysfs,
+    uevents::Uevents,
+    vfio_ap::VfioAp,
 };
 use adjunct_ap::{Matrix, text::Features};
 use adjunct_cpu_model::{Feature, Model};
@@ -17,16 +23,31 @@ pub(super) fn machine(file: &HostFile) -> Machine {
     machine.max_domain = ap.max_domain;
     machine.usage_domains = ap.usage_domains;
     machine.control_domains = ap.control_domains;
+    if let Some(interruptions) = ap.ap_interrupts {
+        machine.facilities.interruptions = interruptions;
+    }
     for entry in &ap.cards {
-        let card = Card {
-            configured: entry.config,
-            checkstopped: entry.chkstop,
-            missing: entry.missing_queues,
-            ..Card::new(entry.kind)
-        };
-        machine.cards.insert(entry.id, card);
+        machine.cards.insert(entry.id, card(entry));
+        machine.firmware.insert(entry.id, entry.details.firmware.clone());
+    }
+    for apid in ap.silent_adapters.iter() {
+        machine.cards.insert(apid, Card::silent());
     }
     machine
+}
+
+fn card(entry: &CardEntry) -> Card {
+    let usual = Card::new(entry.kind);
+    let details = &entry.details;
+    Card {
+        hardware_type: details.raw_hwtype.unwrap_or(usual.hardware_type),
+        functions: details.ap_functions.unwrap_or(usual.functions),
+        depth: details.depth.unwrap_or(usual.depth),
+        max_message: details.max_msg_size.map_or(usual.max_message, Card::max_message_of),
+        configured: entry.config,
+        checkstopped: entry.chkstop,
+        missing: entry.missing_queues,
+    }
 }
 
 fn facilities(model: &Model) -> ApFacilities {
@@ -45,10 +66,13 @@ impl State {
             profile: file.kernel,
             bus: ApBus::new(),
             vfio: VfioAp::new(adapters.query_configuration().as_ref()),
+            autoprobe: crate::sysfs::Autoprobe::default(),
+            births: 0,
             has_ap: file.machine.full().contains(Feature::Ap),
             adapters,
             clock,
-            log: Vec::new(),
+            uevents: Uevents::default(),
+            log: KernelLog::default(),
             waiting: None,
         };
         if state.has_ap {
@@ -61,6 +85,7 @@ impl State {
 /// Writes what the file says, in the order of the file.
 pub(super) fn apply(state: &mut State, file: &HostFile) -> Result<(), HostFileError> {
     let mut boot = Boot { state };
+    boot.bus(&file.ap)?;
     for (name, mask) in [("apmask", &file.ap.apmask), ("aqmask", &file.ap.aqmask)] {
         if let Some(text) = mask {
             boot.write(&format!("ap.{name}"), &format!("bus/ap/{name}"), text)?;
@@ -70,7 +95,10 @@ pub(super) fn apply(state: &mut State, file: &HostFile) -> Result<(), HostFileEr
         let path = format!("devices/ap/card{}/online", card.id);
         boot.write(&format!("ap.card[{n}].online"), &path, "0")?;
     }
-    file.mdevs.iter().enumerate().try_for_each(|(n, mdev)| boot.mdev(n, mdev))
+    boot.lend_queues(file)?;
+    file.mdevs.iter().enumerate().try_for_each(|(n, mdev)| boot.mdev(n, mdev))?;
+    boot.settle_queues(file)?;
+    boot.settle_the_rest(file)
 }
 
 struct Boot<'a> {
@@ -88,6 +116,39 @@ impl Boot<'_> {
             why: format!("the kernel refused {value:?} for /sys/{path}"),
             errno,
         })
+    }
+
+    /// The attributes of the bus, while all masks are as they were: the default domain must be the host's.
+    fn bus(&mut self, ap: &ApSection) -> Result<(), HostFileError> {
+        if let Some(domain) = ap.ap_domain {
+            self.write("ap.ap_domain", "bus/ap/ap_domain", &domain.0.to_string())?;
+        }
+        let flag = |on: bool| u8::from(on).to_string();
+        for (name, wanted, usual) in [
+            ("config_time", ap.config_time.to_string(), CONFIG_TIME.to_string()),
+            ("poll_timeout", ap.poll_timeout.to_string(), POLL_TIMEOUT.to_string()),
+            ("poll_thread", flag(ap.poll_thread), flag(false)),
+        ] {
+            if wanted != usual {
+                self.write(&format!("ap.{name}"), &format!("bus/ap/{name}"), &wanted)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands in the way of everything else: cards without driver, and a bus that looks for none.
+    fn settle_the_rest(&mut self, file: &HostFile) -> Result<(), HostFileError> {
+        for (n, card) in file.ap.cards.iter().enumerate().filter(|(_, card)| !card.bound) {
+            let name = format!("card{}", card.id);
+            self.write(&format!("ap.card[{n}].driver"), "bus/ap/drivers/cex4card/unbind", &name)?;
+        }
+        for mdev in &file.mdevs {
+            self.state.vfio.restore_guest(mdev.uuid, mdev.guest_adapters, mdev.guest_domains);
+        }
+        if !file.ap.drivers_autoprobe {
+            self.write("ap.drivers_autoprobe", "bus/ap/drivers_autoprobe", "0")?;
+        }
+        Ok(())
     }
 
     fn mdev(&mut self, n: usize, mdev: &MdevEntry) -> Result<(), HostFileError> {

@@ -1,21 +1,25 @@
 //! What the text of a host file means, and what is wrong with it.
 
-use super::{ApSection, CardEntry, HostFile, MdevEntry, error::Wrong, raw};
+use super::{ApSection, CardEntry, HostFile, MdevEntry, card, error::Wrong, raw};
 use crate::KernelProfile;
 use adjunct_ap::{Adm, ApMask, Apid, Apm, Aqm, Number, text, text::Features};
 use adjunct_cpu_model::{Feature, Model};
 use toml::Spanned;
 
-type Checked<T> = Result<T, Wrong>;
+pub(super) type Checked<T> = Result<T, Wrong>;
 
 const MACHINE: &str = "z16";
 const FEATURES: [&str; 3] = ["APSC", "APXA", "QACT"];
 const DOMAINS: [u8; 4] = [4, 0x47, 0xab, 0xff];
+/// Defaults of the bus's attributes, and the longest poll interval in nanoseconds (`drivers/s390/crypto/ap_bus.c`).
+pub(crate) const CONFIG_TIME: u8 = 30;
+pub(crate) const POLL_TIMEOUT: u64 = 250_000;
+const POLL_TIMEOUT_MAX: i64 = 120_000_000_000;
 /// Limits with and without APXA (`drivers/s390/crypto/ap_bus.c: ap_init_qci_info`).
 const ADAPTERS_WITHOUT_APXA: u8 = 63;
 const DOMAINS_WITHOUT_APXA: u8 = 15;
 
-fn wrong<T>(where_: &Spanned<T>, what: impl Into<String>) -> Wrong {
+pub(super) fn wrong<T>(where_: &Spanned<T>, what: impl Into<String>) -> Wrong {
     Wrong { span: where_.span(), what: what.into() }
 }
 
@@ -27,7 +31,7 @@ pub(super) fn host(raw: raw::Host) -> Checked<HostFile> {
     if !machine.full().contains(Feature::Ap) {
         no_adapters(&raw, machine)?;
     }
-    let ap = ap(raw.ap)?;
+    let ap = ap(raw.ap, kernel)?;
     let mdevs = mdevs(&raw.mdev, &ap)?;
     Ok(HostFile { machine, kernel, ap, mdevs })
 }
@@ -58,7 +62,7 @@ fn machine(name: Option<&Spanned<String>>) -> Checked<&'static Model> {
     })
 }
 
-fn ap(raw: raw::Ap) -> Checked<ApSection> {
+fn ap(raw: raw::Ap, kernel: KernelProfile) -> Checked<ApSection> {
     let features = features(raw.features.as_deref())?;
     let apxa = features.is_some_and(Features::extended_addressing);
     let max_adapter = limit(raw.max_adapter.as_ref(), "max_adapter", apxa, 63, ADAPTERS_WITHOUT_APXA)?;
@@ -73,13 +77,19 @@ fn ap(raw: raw::Ap) -> Checked<ApSection> {
         None => ApMask::from_bytes(*usage_domains.as_bytes()),
     };
     let adapters = Limit { what: "adapter", max: max_adapter, key: "ap.max_adapter" };
+    let ids = card::Ids { adapters, domains, usage: usage_domains };
     let mut cards: Vec<CardEntry> = Vec::new();
     for raw in &raw.card {
-        let card = card(raw, &adapters, &domains, &usage_domains)?;
+        let card = card::card(raw, &ids, kernel)?;
         if cards.iter().any(|other| other.id == card.id) {
             return Err(wrong(&raw.id, format!("there is another card with id {}", number(card.id.0))));
         }
         cards.push(card);
+    }
+    let silent_adapters: Apm = ids.adapters.mask(&raw.silent_adapters)?;
+    let silent = |id: &Spanned<i64>| cards.iter().any(|card| i64::from(card.id.0) == *id.get_ref());
+    if let Some(id) = raw.silent_adapters.iter().find(|id| silent(id)) {
+        return Err(wrong(id, format!("adapter {} is a card, so it is not silent", id.get_ref())));
     }
     Ok(ApSection {
         features,
@@ -87,6 +97,14 @@ fn ap(raw: raw::Ap) -> Checked<ApSection> {
         max_domain,
         usage_domains,
         control_domains,
+        silent_adapters,
+        ap_interrupts: raw.ap_interrupts,
+        ap_domain: raw.ap_domain.as_ref().map(|id| ids.domains.id(id).map(Into::into)).transpose()?,
+        config_time: number_in(raw.config_time.as_ref(), "config_time", 5..=120)?.unwrap_or(CONFIG_TIME),
+        poll_timeout: number_in(raw.poll_timeout.as_ref(), "poll_timeout", 0..=POLL_TIMEOUT_MAX)?
+            .unwrap_or(POLL_TIMEOUT),
+        poll_thread: raw.poll_thread,
+        drivers_autoprobe: raw.drivers_autoprobe.unwrap_or(true),
         apmask: mask_text::<Apid>(raw.apmask, "apmask")?,
         aqmask: mask_text::<Apid>(raw.aqmask, "aqmask")?,
         cards,
@@ -120,29 +138,18 @@ fn limit(value: Option<&Spanned<i64>>, key: &str, apxa: bool, default: u8, witho
     }
 }
 
-fn card(raw: &raw::Card, adapters: &Limit, domains: &Limit, usage: &Aqm) -> Checked<CardEntry> {
-    let missing_queues: Aqm = domains.mask(&raw.missing_queues)?;
-    for id in &raw.missing_queues {
-        let there = u8::try_from(*id.get_ref()).is_ok_and(|id| usage.contains(id.into()));
-        if !there {
-            return Err(wrong(
-                id,
-                format!("domain {} is not in ap.usage_domains, so no card has a queue for it", id.get_ref()),
-            ));
-        }
+/// A number in its range, if it is there.
+pub(super) fn number_in<T: TryFrom<i64>>(
+    value: Option<&Spanned<i64>>,
+    key: &str,
+    range: std::ops::RangeInclusive<i64>,
+) -> Checked<Option<T>> {
+    let Some(value) = value else { return Ok(None) };
+    let number = Some(*value.get_ref()).filter(|number| range.contains(number));
+    match number.and_then(|number| T::try_from(number).ok()) {
+        Some(number) => Ok(Some(number)),
+        None => Err(wrong(value, format!("{key} must be {} to {}", range.start(), range.end()))),
     }
-    Ok(CardEntry {
-        id: adapters.id(&raw.id)?.into(),
-        kind: raw
-            .kind
-            .get_ref()
-            .parse()
-            .map_err(|error: adjunct_ap::host::ParseCardTypeError| wrong(&raw.kind, error.to_string()))?,
-        config: raw.config,
-        online: raw.online,
-        chkstop: raw.chkstop,
-        missing_queues,
-    })
 }
 
 fn mdevs(raw: &[raw::Mdev], ap: &ApSection) -> Checked<Vec<MdevEntry>> {
@@ -159,12 +166,15 @@ fn mdevs(raw: &[raw::Mdev], ap: &ApSection) -> Checked<Vec<MdevEntry>> {
             return Err(wrong(&raw.uuid, format!("there is another mdev with uuid {uuid}")));
         }
         let apm: Apm = adapters.mask(&raw.adapters)?;
-        mdevs.push(MdevEntry {
+        let mdev = MdevEntry {
             uuid,
             adapters: apm,
             domains: domains.mask(&raw.domains)?,
             control_domains: domains.mask(&raw.control_domains)?,
-        });
+            guest_adapters: raw.guest_adapters.as_ref().map(|ids| adapters.mask(ids)).transpose()?,
+            guest_domains: raw.guest_domains.as_ref().map(|ids| domains.mask(ids)).transpose()?,
+        };
+        mdevs.push(mdev);
     }
     Ok(mdevs)
 }
@@ -183,14 +193,14 @@ fn mask_text<T: Number>(mask: Option<Spanned<String>>, key: &str) -> Checked<Opt
 }
 
 /// Ids of one kind, and how high they may be.
-struct Limit {
+pub(super) struct Limit {
     what: &'static str,
     max: u8,
     key: &'static str,
 }
 
 impl Limit {
-    fn id(&self, id: &Spanned<i64>) -> Checked<u8> {
+    pub(super) fn id(&self, id: &Spanned<i64>) -> Checked<u8> {
         let Self { what, max, key } = self;
         match u8::try_from(*id.get_ref()) {
             Ok(id) if id <= *max => Ok(id),
@@ -200,7 +210,7 @@ impl Limit {
         }
     }
 
-    fn mask<T: Number>(&self, ids: &[Spanned<i64>]) -> Checked<ApMask<T>> {
+    pub(super) fn mask<T: Number>(&self, ids: &[Spanned<i64>]) -> Checked<ApMask<T>> {
         let mut mask = ApMask::EMPTY;
         for spanned in ids {
             let id = self.id(spanned)?;
@@ -214,6 +224,6 @@ impl Limit {
 }
 
 /// A number as people who read sysfs want it: `71 (0x47)`.
-fn number(id: u8) -> String {
+pub(super) fn number(id: u8) -> String {
     if id < 10 { id.to_string() } else { format!("{id} ({id:#x})") }
 }

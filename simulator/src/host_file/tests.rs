@@ -150,8 +150,8 @@ proptest! {
         let mut host = HostFile::default();
         host.ap.usage_domains = usage.iter().copied().map(Into::into).collect();
         host.ap.cards = cards.iter().map(|id| CardEntry {
-            id: (*id).into(), kind: "CEX7A".parse().expect("a type"), config, online, chkstop,
-            missing_queues: host.ap.usage_domains,
+            config, online, chkstop, missing_queues: host.ap.usage_domains,
+            ..CardEntry::new((*id).into(), "CEX7A".parse().expect("a type"))
         }).collect();
         host.mdevs.truncate(1);
         host.mdevs[0].adapters = mdev.0.iter().copied().map(Into::into).collect();

@@ -1,8 +1,10 @@
 //! An mdev that a VM has open, and the way there: what a VMM does with `/dev/kvm` and `/dev/vfio`.
 
-use super::vm::Shared;
-use crate::{Held, OpenMdev, SimHost};
-use adjunct_ap::{Sysfs, Uuid};
+use super::{
+    host::{PqapHook, VmHeld, VmHost, VmMdev},
+    vm::Shared,
+};
+use adjunct_ap::Uuid;
 use adjunct_hypervisor::{
     ApDevice, ApDeviceInfo, ApIrq, ApSource, EventFd, IrqInfo, KernelError, Result, VfioBackend,
 };
@@ -15,7 +17,7 @@ use std::{
 ///
 /// # Errors
 /// ENOENT when there is no such directory; ENODEV when it is no mdev.
-pub(super) fn find(host: &SimHost, path: &Path) -> Result<Uuid> {
+pub(super) fn find(host: &VmHost, path: &Path) -> Result<Uuid> {
     let refused = |errno| KernelError::new("open", path.display().to_string(), errno);
     let below = path.strip_prefix("/sys").ok().and_then(Path::to_str).ok_or_else(|| refused(libc::ENOENT))?;
     host.list(below).map_err(|error| refused(error.raw_os_error().unwrap_or(libc::ENOENT)))?;
@@ -27,7 +29,7 @@ pub(super) fn find(host: &SimHost, path: &Path) -> Result<Uuid> {
 ///
 /// # Errors
 /// As [`find`]; EBADF for descriptors, because no file of ours is a device of the simulated host.
-pub(super) fn resolve(host: &SimHost, source: &ApSource) -> Result<(Uuid, VfioBackend)> {
+pub(super) fn resolve(host: &VmHost, source: &ApSource) -> Result<(Uuid, VfioBackend)> {
     match source {
         ApSource::Mdev { path, backend } => Ok((find(host, path)?, backend.unwrap_or(VfioBackend::Iommufd))),
         ApSource::Descriptors { .. } => Err(KernelError::new(BIND_IOMMUFD, source.to_string(), libc::EBADF)),
@@ -48,12 +50,12 @@ fn requests(backend: VfioBackend) -> (&'static str, &'static [&'static str]) {
 #[derive(Debug)]
 pub struct SimApDevice {
     uuid: Uuid,
-    host: SimHost,
+    host: VmHost,
     /// The device file. Dropped first: that closes the device.
-    mdev: Arc<OpenMdev>,
+    mdev: VmMdev,
     /// Newest first.
     #[expect(dead_code, reason = "held for its drop")]
-    held: Vec<Held>,
+    held: Vec<VmHeld>,
     /// The VM lives at least as long.
     #[expect(dead_code, reason = "held for its drop")]
     vm: Arc<Shared>,
@@ -65,27 +67,27 @@ impl SimApDevice {
     pub(super) fn open(vm: &Arc<Shared>, uuid: Uuid, backend: VfioBackend) -> Result<Self> {
         let host = vm.host.clone();
         let (opens, maps) = requests(backend);
-        let acts = host.acts();
-        acts.act("KVM_DEV_VFIO_FILE_ADD", uuid.to_string())?;
-        let file = acts.hold(format!("VFIO file {uuid}"));
-        acts.act(opens, uuid.to_string())?;
+        host.act("KVM_DEV_VFIO_FILE_ADD", uuid.to_string())?;
+        let file = host.hold(format!("VFIO file {uuid}"));
+        host.act(opens, uuid.to_string())?;
         let mdev = host
             .open_mdev(uuid, vm.id, vm.crypto.clone())
             .map_err(|errno| KernelError::new(opens, uuid.to_string(), errno))?;
         // From here on the mdev is open; dropping it closes it.
-        let device = acts.hold(format!("VFIO device {uuid}"));
+        let device = host.hold(format!("VFIO device {uuid}"));
         let mut held = vec![device, file];
         if let Some(memory) = &vm.memory {
-            maps.iter().try_for_each(|request| acts.act(request, uuid.to_string()))?;
-            mdev.map_dma(0..memory.size());
-            held.insert(0, acts.hold(format!("DMA map {uuid}")));
+            maps.iter().try_for_each(|request| host.act(request, uuid.to_string()))?;
+            let mapped = mdev.map_dma(0..memory.size());
+            mapped.map_err(|errno| KernelError::new(maps[0], uuid.to_string(), errno))?;
+            held.insert(0, host.hold(format!("DMA map {uuid}")));
         }
-        Ok(Self { uuid, host, mdev: Arc::new(mdev), held, vm: Arc::clone(vm) })
+        Ok(Self { uuid, host, mdev, held, vm: Arc::clone(vm) })
     }
 
     /// For KVM to find the device by when the guest wants interruptions.
-    pub(super) fn hook(&self) -> Weak<OpenMdev> {
-        Arc::downgrade(&self.mdev)
+    pub(super) fn hook(&self) -> Weak<dyn PqapHook> {
+        self.mdev.hook()
     }
 
     fn refused(&self, request: &'static str, errno: i32) -> KernelError {
@@ -110,13 +112,13 @@ impl ApDevice for SimApDevice {
             .transpose()
             .map_err(|error| self.refused(REQUEST, error.raw_os_error().unwrap_or(libc::EBADF)))?;
         self.mdev.irq_info(irq.index()).map_err(|errno| self.refused(REQUEST, errno))?;
-        self.host.acts().act(REQUEST, format!("{} {irq:?}", self.uuid))?;
+        self.host.act(REQUEST, format!("{} {irq:?}", self.uuid))?;
         self.mdev.set_irq(irq.index(), event).map_err(|errno| self.refused(REQUEST, errno))
     }
 
     fn reset(&self) -> Result<()> {
         const REQUEST: &str = "VFIO_DEVICE_RESET";
-        self.host.acts().act(REQUEST, self.uuid.to_string())?;
+        self.host.act(REQUEST, self.uuid.to_string())?;
         self.mdev.reset().map_err(|errno| self.refused(REQUEST, errno))
     }
 }

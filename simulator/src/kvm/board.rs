@@ -3,13 +3,15 @@
 //! One lock and one condition variable for a VM. Under the lock nobody is called, so it may be taken
 //! with any other lock of the simulator held.
 
-use super::floating::Pending;
-use crate::Clock;
+use super::{clock::HostTime, floating::Pending, host::HostGone};
 use adjunct_hypervisor::{Floating, RunState};
 use adjunct_zarch as zarch;
-use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 /// No vCPU waits for a point in time.
@@ -107,7 +109,7 @@ pub(super) struct Board {
     state: Mutex<State>,
     wake: Condvar,
     bells: Vec<Arc<Bell>>,
-    clock: Clock,
+    time: HostTime,
     /// Whether anything floats, so that vCPUs need not take the lock to see that nothing does.
     floats: AtomicBool,
     /// Counts floating interruptions as they come in, so that a vCPU can tell that one came since it looked.
@@ -118,7 +120,7 @@ pub(super) struct Board {
 
 impl Board {
     /// The board of a VM of `vcpus` vCPUs, all stopped.
-    pub(super) fn new(vcpus: u16, clock: Clock) -> Self {
+    pub(super) fn new(vcpus: u16, time: HostTime) -> Self {
         let slot = || Slot {
             run_state: RunState::Stopped,
             place: Place::Outside,
@@ -130,7 +132,7 @@ impl Board {
             state: Mutex::new(State { floating: Pending::default(), slots }),
             wake: Condvar::new(),
             bells: std::iter::repeat_with(Arc::default).take(vcpus.into()).collect(),
-            clock,
+            time,
             floats: AtomicBool::new(false),
             arrivals: AtomicU64::new(0),
             next: AtomicU64::new(NEVER),
@@ -264,7 +266,7 @@ impl Board {
 
     /// Wakes who waits for a time that has come. Executing vCPUs say so after they moved the clock.
     pub(super) fn time_passed(&self) {
-        if self.next.load(Ordering::Acquire) <= self.clock.now() {
+        if self.next.load(Ordering::Acquire) <= self.time.now() {
             drop(self.state());
             self.wake.notify_all();
         }
@@ -273,7 +275,7 @@ impl Board {
     /// vCPU `id`, which saw `arrivals`, waits until it is kicked, gets mail, an interruption floats in,
     /// or `until` (nanoseconds of the host's clock) has come.
     ///
-    /// Time is virtual: when no vCPU of the VM executes, the next to wake is told to move the clock.
+    /// Where guests move the time: when no vCPU of the VM executes, the next to wake is told to move the clock.
     pub(super) fn wait(&self, id: u16, arrivals: u64, until: Option<u64>) -> Woken {
         let until = until.unwrap_or(NEVER);
         let bell = &self.bells[usize::from(id)];
@@ -284,13 +286,19 @@ impl Board {
         self.wake.notify_all();
         let woken = loop {
             let called = bell.kicked.load(Ordering::Acquire) || bell.has_mail();
-            if called || self.arrivals() != arrivals || until <= self.clock.now() {
+            if called || self.arrivals() != arrivals || until <= self.time.now() {
                 break Woken::Look;
             }
-            if until != NEVER && until == state.next() && !state.busy() {
-                break Woken::Jump(until.saturating_sub(self.clock.now()));
-            }
-            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = if until == NEVER {
+                self.wake.wait(state).unwrap_or_else(PoisonError::into_inner)
+            } else if self.time.passes() {
+                let left = Duration::from_nanos(until.saturating_sub(self.time.now()));
+                self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+            } else if until == state.next() && !state.busy() {
+                break Woken::Jump(until.saturating_sub(self.time.now()));
+            } else {
+                self.wake.wait(state).unwrap_or_else(PoisonError::into_inner)
+            };
         };
         state.slots[usize::from(id)].place = Place::Executing;
         self.publish_next(&state);
@@ -299,6 +307,16 @@ impl Board {
 
     fn publish_next(&self, state: &State) {
         self.next.store(state.next(), Ordering::Release);
+    }
+}
+
+impl HostGone for Board {
+    /// Whoever waits looks again.
+    fn host_gone(&self) {
+        let state = self.state();
+        self.arrivals.fetch_add(1, Ordering::AcqRel);
+        drop(state);
+        self.wake.notify_all();
     }
 }
 
@@ -321,11 +339,11 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use crate::Clock;
 
     fn board(vcpus: u16) -> (Board, Clock) {
         let clock = Clock::default();
-        let board = Board::new(vcpus, clock.clone());
+        let board = Board::new(vcpus, HostTime::of_guests(clock.clone()));
         for id in 0..vcpus {
             board.set_run_state(id, RunState::Operating);
         }

@@ -3,7 +3,7 @@
 use crate::Clock;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The TOD clock when the simulated host is started: the beginning of 2026 in UTC. A fixed one, so that a run can
@@ -15,11 +15,63 @@ const INSTRUCTION: Duration = Duration::from_nanos(4);
 /// How far an instruction that the kernel or user space handles moves it.
 const EXIT: Duration = Duration::from_micros(1);
 
+/// The time of the host that a VM is on, and who moves it.
+///
+/// On a host in this process guests move it: instructions take their time, and a wait of all is a jump. On a host that
+/// other processes use too it passes by itself, and a guest that waits waits.
+#[derive(Clone, Debug)]
+pub(crate) struct HostTime {
+    clock: Clock,
+    /// Where time passes by itself: since when, and the host's time then.
+    real: Option<(Instant, u64)>,
+}
+
+impl HostTime {
+    /// Time that guests move.
+    pub(crate) fn of_guests(clock: Clock) -> Self {
+        Self { clock, real: None }
+    }
+
+    /// Time that passes by itself, from `now` on.
+    pub(crate) fn real(now: u64) -> Self {
+        Self { clock: Clock::default(), real: Some((Instant::now(), now)) }
+    }
+
+    /// Nanoseconds since the host was started.
+    pub(super) fn now(&self) -> u64 {
+        match self.real {
+            None => self.clock.now(),
+            Some((start, at)) => {
+                let passed = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                self.clock.advance_to(at.saturating_add(passed))
+            }
+        }
+    }
+
+    /// Whether it passes by itself.
+    pub(super) fn passes(&self) -> bool {
+        self.real.is_some()
+    }
+
+    /// Something took so long, where that moves the time.
+    fn spend(&self, time: Duration) {
+        if !self.passes() {
+            self.clock.advance(time);
+        }
+    }
+
+    /// The time, which nobody else sees.
+    fn look(&self) -> u64 {
+        self.now();
+        self.clock.advance(Duration::from_nanos(1))
+    }
+}
+
 /// The guest's TOD clock. It moves with the instructions that vCPUs execute, with AP instructions, and when all
 /// vCPUs wait; never by itself.
 #[derive(Debug)]
 pub(super) struct GuestClock {
-    host: Clock,
+    host: HostTime,
     /// What is added to the host's time, modulo 2^64.
     epoch: AtomicU64,
 }
@@ -37,19 +89,24 @@ fn nanoseconds(units: u64) -> u64 {
 }
 
 impl GuestClock {
-    pub(super) fn new(host: Clock) -> Self {
+    pub(super) fn new(host: HostTime) -> Self {
         Self { host, epoch: AtomicU64::new(HOST_START) }
     }
 
     /// The TOD clock. Every look moves it by a nanosecond: no two looks see the same time.
     pub(super) fn tod(&self) -> u64 {
-        let now = self.host.advance(Duration::from_nanos(1));
+        let now = self.host.look();
         self.epoch.load(Ordering::Acquire).wrapping_add(units(now))
     }
 
     /// SET CLOCK, for all vCPUs of the VM (`arch/s390/kvm/priv.c: handle_set_clock`).
     pub(super) fn set_tod(&self, tod: u64) {
         self.epoch.store(tod.wrapping_sub(units(self.host.now())), Ordering::Release);
+    }
+
+    /// The host's time, in nanoseconds since it was started.
+    pub(super) fn now(&self) -> u64 {
+        self.host.now()
     }
 
     /// When so many TOD units have gone by, in nanoseconds of the host's clock.
@@ -59,12 +116,12 @@ impl GuestClock {
 
     /// So many instructions were executed.
     pub(super) fn executed(&self, instructions: u32) {
-        self.host.advance(INSTRUCTION * instructions);
+        self.host.spend(INSTRUCTION * instructions);
     }
 
     /// The guest has left SIE for the host to do something.
     pub(super) fn left(&self) {
-        self.host.advance(EXIT);
+        self.host.spend(EXIT);
     }
 }
 
@@ -75,7 +132,7 @@ mod tests {
     #[test]
     fn a_microsecond_is_4096_units_and_a_look_is_a_nanosecond() {
         let host = Clock::default();
-        let clock = GuestClock::new(host.clone());
+        let clock = GuestClock::new(HostTime::of_guests(host.clone()));
         host.advance(Duration::from_nanos(999));
         assert_eq!(clock.tod(), HOST_START + 4096);
         assert!(clock.tod() > HOST_START + 4096);
@@ -84,7 +141,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_goes_on_from_there() {
         let host = Clock::default();
-        let clock = GuestClock::new(host.clone());
+        let clock = GuestClock::new(HostTime::of_guests(host.clone()));
         host.advance(Duration::from_secs(1));
         clock.set_tod(0x1000);
         host.advance(Duration::from_nanos(124));
@@ -92,9 +149,20 @@ mod tests {
     }
 
     #[test]
+    fn time_that_passes_by_itself_never_stands_or_goes_back_and_is_not_moved_by_instructions() {
+        let clock = GuestClock::new(HostTime::real(1_000_000_000));
+        let first = clock.tod();
+        assert!(first >= HOST_START + units(1_000_000_000));
+        clock.executed(u32::MAX);
+        clock.left();
+        let second = clock.tod();
+        assert!(second > first && second - first < units(60_000_000_000), "{second} {first}");
+    }
+
+    #[test]
     fn after_a_wait_the_units_have_gone_by() {
         let host = Clock::default();
-        let clock = GuestClock::new(host.clone());
+        let clock = GuestClock::new(HostTime::of_guests(host.clone()));
         for wait in [0, 1, 5, 4096, 12_345_678_901] {
             let before = units(host.now());
             host.advance(Duration::from_nanos(clock.after(wait) - host.now()));

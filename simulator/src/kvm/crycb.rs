@@ -74,6 +74,11 @@ impl Default for Crycb {
 }
 
 impl Crycb {
+    /// A block of these bytes.
+    pub(super) fn from_bytes(bytes: [u8; LENGTH]) -> Self {
+        Self(bytes)
+    }
+
     /// The block as the machine sees it.
     pub fn as_bytes(&self) -> &[u8; LENGTH] {
         &self.0

@@ -79,6 +79,7 @@ pub(super) struct Crypto {
     format: CrycbFormat,
     crycb: Crycb,
     vcpus: Vec<SieBlock>,
+    generation: u64,
 }
 
 impl Crypto {
@@ -101,6 +102,7 @@ impl Crypto {
             format,
             crycb: Crycb::default(),
             vcpus: Vec::new(),
+            generation: 0,
         };
         if host.wrapping {
             crypto.wrap_aes(true);
@@ -146,12 +148,18 @@ impl Crypto {
         for id in 0..self.vcpus.len() {
             self.vcpus[id] = self.set_up(self.vcpus[id]);
         }
+        self.generation += 1;
         Ok(())
     }
 
     /// The guest's model has, or has not, facility 76.
     pub(super) fn set_guest_msax3(&mut self, msax3: bool) {
         self.wrapping = msax3;
+    }
+
+    /// vCPUs from now on have no GISA (`kvm_s390_gisa_init`).
+    pub(super) fn without_gisa(&mut self) {
+        self.host.aiv = false;
     }
 
     /// Adds a vCPU; its id is the number of those before it.
@@ -171,6 +179,22 @@ impl Crypto {
         &self.crycb
     }
 
+    /// Changes with everything that guests of the guest depend on.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether the guest's model has facility 76, so that keys can be wrapped.
+    pub(super) fn wraps(&self) -> bool {
+        self.wrapping
+    }
+
+    /// The designation of a shadow CRYCB, which is always of format 2. Nobody reads the host's memory.
+    pub(super) fn shadow_crycbd(&self) -> u32 {
+        // Where `struct vsie_page` has it.
+        self.crycbd & !0xfff | 0x6f8 | CrycbFormat::Format2 as u32
+    }
+
     /// What the SIE block `sie` lets AP instructions have: nothing without a CRYCB.
     pub(super) fn masks(&self, sie: SieBlock) -> Matrix {
         match CrycbFormat::of_designation(sie.crycbd) {
@@ -182,11 +206,13 @@ impl Crypto {
     /// Gives the guest `matrix`.
     pub(super) fn set_masks(&mut self, matrix: &Matrix) {
         self.crycb.set_masks(self.format, matrix);
+        self.generation += 1;
     }
 
     /// Takes everything from the guest.
     pub(super) fn clear_masks(&mut self) {
         self.crycb.clear_masks();
+        self.generation += 1;
     }
 
     /// DEVNOTE: without AP interpretation and facility 76 the kernel returns before it clears
@@ -291,6 +317,7 @@ mod tests {
         }
     }
 
+    // 186: kvm-s390.c:kvm_s390_vm_set_crypto
     #[test]
     fn every_enabling_of_key_wrapping_makes_a_new_key_and_disabling_zeroes_it() {
         let mut crypto = with_vcpu(Z_HOST);

@@ -1,8 +1,8 @@
 //! What SIE gives a guest CPU besides memory: the model, the clock, floating interruptions, and adjunct processors
 //! as far as the CRYCB goes.
 
-use super::{crypto::SieBlock, vm::Shared};
-use crate::{Adapters, Tested};
+use super::{crypto::SieBlock, host::VmHost, vm::Shared};
+use crate::Tested;
 use adjunct_ap::Apqn;
 use adjunct_zarch::ap::{Adjuncts, Apcb, Configuration, QueueStatus, ReplyPart};
 use adjunct_zarch::environment::{Enabled, Environment, Floating, Machine};
@@ -73,22 +73,18 @@ impl Queues<'_> {
     }
 
     /// Does something with a queue if the guest has it.
-    fn queue<R>(&self, apqn: u16, operation: impl FnOnce(&Adapters, Apqn) -> R) -> Option<R> {
+    fn queue<R>(&self, apqn: u16, operation: impl FnOnce(&VmHost, Apqn) -> R) -> Option<R> {
         let apqn = Apqn::from_raw(apqn);
         let crypto = self.vm.crypto.enter();
         let masks = crypto.masks(crypto.sie_block(self.id)?);
-        masks.contains(apqn).then(|| operation(self.vm.host.adapters(), apqn))
+        masks.contains(apqn).then(|| operation(&self.vm.host, apqn))
     }
 
-    fn status(
-        &self,
-        apqn: u16,
-        operation: impl FnOnce(&Adapters, Apqn) -> crate::QueueStatus,
-    ) -> QueueStatus {
+    fn status(&self, apqn: u16, operation: impl FnOnce(&VmHost, Apqn) -> crate::QueueStatus) -> QueueStatus {
         self.queue(apqn, operation).map_or(QueueStatus::response(NOT_AVAILABLE), word)
     }
 
-    fn tested(&self, apqn: u16, operation: impl FnOnce(&Adapters, Apqn) -> Tested) -> (QueueStatus, u64) {
+    fn tested(&self, apqn: u16, operation: impl FnOnce(&VmHost, Apqn) -> Tested) -> (QueueStatus, u64) {
         match self.queue(apqn, operation) {
             Some(tested) => (word(tested.status), tested.info),
             None => (QueueStatus::response(NOT_AVAILABLE), 0),
@@ -108,35 +104,31 @@ impl Adjuncts for Queues<'_> {
     }
 
     fn configuration(&self) -> Configuration {
-        self.vm.host.adapters().operate(|machine| Configuration {
-            flags: machine.flags,
-            na: machine.max_adapter,
-            nd: machine.max_domain,
-        })
+        self.vm.host.configuration()
     }
 
     fn test(&mut self, apqn: u16) -> (QueueStatus, u64) {
-        self.tested(apqn, Adapters::test)
+        self.tested(apqn, VmHost::test)
     }
 
     fn reset(&mut self, apqn: u16) -> QueueStatus {
-        self.status(apqn, Adapters::reset)
+        self.status(apqn, VmHost::reset)
     }
 
     fn zeroize(&mut self, apqn: u16) -> QueueStatus {
-        self.status(apqn, Adapters::zeroize)
+        self.status(apqn, VmHost::zeroize)
     }
 
     fn query_type(&mut self, apqn: u16, query: u64) -> (QueueStatus, u64) {
-        self.tested(apqn, |adapters, apqn| adapters.query_type(apqn, query))
+        self.tested(apqn, |host, apqn| host.query_type(apqn, query))
     }
 
     fn enqueue(&mut self, apqn: u16, psmid: u64, message: &[u8], _special: bool) -> QueueStatus {
-        self.status(apqn, |adapters, apqn| adapters.enqueue(apqn, psmid, message))
+        self.status(apqn, |host, apqn| host.enqueue(apqn, psmid, message))
     }
 
     fn dequeue(&mut self, apqn: u16, room: usize) -> (QueueStatus, Option<ReplyPart>) {
-        match self.queue(apqn, |adapters, apqn| adapters.dequeue(apqn, room)) {
+        match self.queue(apqn, |host, apqn| host.dequeue(apqn, room)) {
             None => (QueueStatus::response(NOT_AVAILABLE), None),
             Some((status, part)) => {
                 let part = part.map(|part| ReplyPart {

@@ -3,8 +3,8 @@
 //!
 //! It knows nothing of VMs.
 
-use super::crypto::CryptoHost;
-use crate::{Adapters, ApFacilities, SimHost};
+use super::{crypto::CryptoHost, host::HostFacts};
+use crate::ApFacilities;
 use adjunct_cpu_model::{Feature, FeatureSet, Home, HostCpu, Model};
 use adjunct_zarch::IMPLEMENTED_FACILITIES;
 
@@ -24,10 +24,9 @@ pub(super) const SENSE_RUNNING: u16 = 9;
 /// Features that are no facility are left out, but for `ap`: they are SIE's for guests of guests, which
 /// there are none of, or ask for devices. Function codes are left out too: the interpreter has none of the
 /// instructions that have them (PLO, and those of cryptography).
-pub(super) fn host_cpu(host: &SimHost) -> HostCpu {
-    let model = host.machine_model();
-    let ap = ap_facilities(host.adapters());
-    let features = model.full().iter().filter(|feature| is_executed(*feature, ap)).collect();
+pub(super) fn host_cpu(host: &HostFacts) -> HostCpu {
+    let HostFacts { model, facilities, .. } = *host;
+    let features = model.full().iter().filter(|feature| is_executed(*feature, facilities)).collect();
     HostCpu::new(model, with_what_they_require(features))
 }
 
@@ -43,13 +42,13 @@ fn with_what_they_require(mut features: FeatureSet) -> FeatureSet {
 }
 
 /// What a VM's crypto setup depends on.
-pub(super) fn crypto_host(host: &SimHost) -> CryptoHost {
+pub(super) fn crypto_host(host: &HostFacts) -> CryptoHost {
     let offered = host_cpu(host).features;
     CryptoHost {
-        ap: has_ap(host.machine_model()),
-        msax3: host.machine_model().full().contains(Feature::Msa3Base),
+        ap: has_ap(host.model),
+        msax3: host.model.full().contains(Feature::Msa3Base),
         wrapping: offered.contains(Feature::Msa3Base),
-        apxa: host.adapters().query_configuration().is_some_and(|qci| qci.apxa()),
+        apxa: host.apxa,
         aiv: offered.contains(Feature::Apqi),
     }
 }
@@ -57,10 +56,6 @@ pub(super) fn crypto_host(host: &SimHost) -> CryptoHost {
 /// Whether the machine has AP instructions. Cards are not needed for that.
 fn has_ap(model: &Model) -> bool {
     model.full().contains(Feature::Ap)
-}
-
-fn ap_facilities(adapters: &Adapters) -> ApFacilities {
-    adapters.operate(|machine| machine.facilities)
 }
 
 fn is_executed(feature: Feature, ap: ApFacilities) -> bool {

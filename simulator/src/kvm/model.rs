@@ -1,8 +1,7 @@
 //! The CPU model of one VM as KVM keeps it: what user space wrote, and what KVM itself goes by.
 
-use super::machine;
-use crate::SimHost;
-use adjunct_cpu_model::kvm::{MachineAttributes, PROCESSOR_LEN};
+use super::{host::HostFacts, machine};
+use adjunct_cpu_model::kvm::{FEAT_LEN, MachineAttributes, PROCESSOR_LEN, SUBFUNC_LEN, UV_FEAT_LEN};
 use adjunct_cpu_model::{HostCpu, IbcRange};
 use adjunct_hypervisor::ModelAttribute;
 use adjunct_zarch::environment::{CpuCounts, Machine, Partition, VirtualMachine};
@@ -12,6 +11,9 @@ const FACILITIES: usize = 16;
 /// Facilities that KVM allows a guest and that are off until user space asks for them.
 const OFF_BY_DEFAULT: [u16; 3] = [12, 15, 65];
 
+/// Version of a CPU identification that says: a guest (`kvm_s390_get_initial_cpuid`).
+const VERSION_OF_GUESTS: u8 = 0xff;
+
 /// A VM's CPU model.
 #[derive(Clone, Debug)]
 pub(super) struct GuestModel {
@@ -19,6 +21,15 @@ pub(super) struct GuestModel {
     machine: MachineAttributes,
     processor: Box<[u8; PROCESSOR_LEN]>,
     ibc: u16,
+    chosen: Chosen,
+}
+
+/// What user space chose besides PROCESSOR, as the attributes have it.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    pub(super) feat: [u8; FEAT_LEN],
+    pub(super) subfunc: Box<[u8; SUBFUNC_LEN]>,
+    pub(super) uv_feat: [u8; UV_FEAT_LEN],
 }
 
 /// Whether bit `number` (0 is leftmost) is on.
@@ -29,16 +40,19 @@ fn is_on(list: &[u8], number: u16) -> bool {
 impl GuestModel {
     /// KVM's default: everything the host offers but the AP facilities
     /// (`arch/s390/kvm/kvm-s390.c: kvm_arch_init_vm`, 7.2).
-    pub(super) fn new(host: &SimHost) -> Self {
+    pub(super) fn new(host: &HostFacts) -> Self {
         let host = machine::host_cpu(host);
         let machine = MachineAttributes::encode(&host);
         let mut processor = Box::new([0; PROCESSOR_LEN]);
         processor[..8].copy_from_slice(&machine.machine[..8]);
+        processor[0] = VERSION_OF_GUESTS;
         processor[FACILITIES..].copy_from_slice(&machine.machine[FACILITIES..PROCESSOR_LEN]);
         for number in OFF_BY_DEFAULT {
             processor[FACILITIES + usize::from(number / 8)] &= !(0x80 >> (number % 8));
         }
-        Self { host, machine, processor, ibc: host.ibc.unblocked }
+        let chosen =
+            Chosen { feat: [0; FEAT_LEN], subfunc: Box::new(machine.subfunc), uv_feat: [0; UV_FEAT_LEN] };
+        Self { host, machine, processor, ibc: host.ibc.unblocked, chosen }
     }
 
     /// Whether KVM would take the attribute, or the errno.
@@ -60,13 +74,39 @@ impl GuestModel {
 
     /// Takes an attribute that [`GuestModel::check`] let pass. The facility list is taken as it is; KVM
     /// goes by what is also in its own mask (`kvm_s390_set_processor`). Function codes and numbered
-    /// features have nothing to switch here: the machine offers none.
+    /// features are kept, and have nothing to switch here: the machine offers none.
     pub(super) fn set(&mut self, attribute: ModelAttribute<'_>) {
-        if let ModelAttribute::Processor(blob) = attribute {
-            self.processor.copy_from_slice(blob);
-            let range: IbcRange = self.host.ibc;
-            self.ibc = range.limit(u16::from_be_bytes([blob[8], blob[9]])).unwrap_or(self.ibc);
+        match attribute {
+            ModelAttribute::Processor(blob) => {
+                self.processor.copy_from_slice(blob);
+                let range: IbcRange = self.host.ibc;
+                self.ibc = range.limit(u16::from_be_bytes([blob[8], blob[9]])).unwrap_or(self.ibc);
+            }
+            ModelAttribute::ProcessorFeat(feat) => self.chosen.feat = *feat,
+            ModelAttribute::ProcessorSubfunc(subfunc) => *self.chosen.subfunc = *subfunc,
+            ModelAttribute::ProcessorUvFeatGuest(uv_feat) => self.chosen.uv_feat = *uv_feat,
+            // Never let pass.
+            ModelAttribute::EnableCmma => {}
         }
+    }
+
+    /// What the machine offers.
+    pub(super) fn offered(&self) -> &MachineAttributes {
+        &self.machine
+    }
+
+    /// What user space chose of it, or the default.
+    pub(super) fn chosen(&self) -> &Chosen {
+        &self.chosen
+    }
+
+    /// PROCESSOR as KVM answers it: what was written, with the instruction blocking control that KVM made of it.
+    pub(super) fn processor(&self) -> [u8; PROCESSOR_LEN] {
+        let mut processor = [0; PROCESSOR_LEN];
+        processor[..8].copy_from_slice(&self.processor[..8]);
+        processor[8..10].copy_from_slice(&self.ibc.to_be_bytes());
+        processor[FACILITIES..].copy_from_slice(&self.processor[FACILITIES..]);
+        processor
     }
 
     /// Whether the guest has facility `number` in KVM's eyes (`test_kvm_facility`): user space asked for it and KVM
@@ -123,10 +163,10 @@ const HOST_CPUS: u16 = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::HostFile;
+    use crate::{HostFile, SimHost};
 
     fn model() -> GuestModel {
-        GuestModel::new(&SimHost::new(HostFile::default()).expect("the built-in host starts"))
+        GuestModel::new(&HostFacts::of(&SimHost::new(HostFile::default()).expect("the built-in host starts")))
     }
 
     fn processor(model: &GuestModel, list: u8) -> [u8; PROCESSOR_LEN] {

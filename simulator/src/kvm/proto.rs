@@ -2,13 +2,14 @@
 
 use super::{
     crypto::Crypto,
+    host::{HostFacts, VmHeld, VmHost},
     machine,
     model::GuestModel,
     storage::Memory,
     vcpu::SimVcpu,
     vm::{InSie, Parts, SimVm, THE_VM, set_crypto},
 };
-use crate::{Held, KernelProfile, SimHost, VmId};
+use crate::{KernelProfile, SimHost, VmId, share::SharedHost};
 use adjunct_hypervisor::{
     Built, CryptoAttribute, GuestMemory, KernelError, MemorySize, ModelAttribute, ProtoVm, Result, Vcpu,
 };
@@ -20,13 +21,13 @@ pub(super) const MAX_VCPUS: u16 = 248;
 /// A VM of the simulated host, before its vCPUs.
 #[derive(Debug)]
 pub struct SimProtoVm {
-    host: SimHost,
+    host: VmHost,
     id: VmId,
     model: GuestModel,
     memory: Option<Arc<Memory>>,
     crypto: Arc<InSie>,
     /// Oldest first.
-    held: Vec<Held>,
+    held: Vec<VmHeld>,
 }
 
 /// Newest first, as the kernel's objects go.
@@ -40,16 +41,28 @@ impl SimProtoVm {
     /// `KVM_CREATE_VM`.
     ///
     /// # Errors
-    /// Only those planned with [`Acts::refuse`](crate::Acts::refuse).
+    /// Only those planned with [`Acts::plan`](crate::Acts::plan).
     pub fn create(host: &SimHost) -> Result<Self> {
-        let acts = host.acts();
-        acts.act("KVM_CREATE_VM", "/dev/kvm")?;
-        let held = vec![acts.hold("VM")];
-        let id = host.new_vm_id();
-        let crypto = Crypto::new(machine::crypto_host(host), crycb_origin(id));
+        Self::on(VmHost::Here(host.clone()), host.new_vm_id(), &HostFacts::of(host))
+    }
+
+    /// The same on a host that another process serves.
+    ///
+    /// # Errors
+    /// Those planned there, and ECONNRESET when it is gone.
+    pub fn create_on(host: &SharedHost) -> Result<Self> {
+        let (tenancy, id) = host.settle()?;
+        let facts = tenancy.facts();
+        Self::on(VmHost::Elsewhere(tenancy), id, &facts)
+    }
+
+    fn on(host: VmHost, id: VmId, facts: &HostFacts) -> Result<Self> {
+        host.act("KVM_CREATE_VM", "/dev/kvm")?;
+        let held = vec![host.hold("VM")];
+        let crypto = Crypto::new(machine::crypto_host(facts), crycb_origin(id));
         Ok(Self {
-            model: GuestModel::new(host),
-            host: host.clone(),
+            model: GuestModel::new(facts),
+            host,
             id,
             memory: None,
             crypto: Arc::new(InSie::new(crypto)),
@@ -57,22 +70,36 @@ impl SimProtoVm {
         })
     }
 
+    /// Leaves the VM without a GISA, as KVM's module parameter `use_gisa=0` does: adapter interruptions are not
+    /// virtualised, and PQAP(AQIC) of its guest's queues goes to user space.
+    pub fn without_gisa(&mut self) {
+        self.crypto.change(Crypto::without_gisa);
+    }
+
+    pub(super) fn model(&self) -> &GuestModel {
+        &self.model
+    }
+
+    pub(super) fn crypto(&self) -> &InSie {
+        &self.crypto
+    }
+
     /// [`ProtoVm::create_vcpus`], with the types of the simulated host.
     ///
     /// # Errors
     /// As there.
     pub fn build(mut self, count: u16) -> Result<(Arc<SimVm>, Vec<SimVcpu>)> {
-        let acts = self.host.acts();
-        acts.act("KVM_CREATE_DEVICE", "FLIC")?;
-        self.held.push(acts.hold("KVM device FLIC"));
+        let host = self.host.clone();
+        host.act("KVM_CREATE_DEVICE", "FLIC")?;
+        self.held.push(host.hold("KVM device FLIC"));
         let mut vcpus = Vec::new();
         for id in 0..count {
             let name = format!("vCPU {id}");
             if id >= MAX_VCPUS {
                 return Err(KernelError::new("KVM_CREATE_VCPU", name, libc::EINVAL));
             }
-            acts.act("KVM_CREATE_VCPU", name.as_str())?;
-            vcpus.push(acts.hold(name));
+            host.act("KVM_CREATE_VCPU", name.as_str())?;
+            vcpus.push(host.hold(name));
             self.crypto.change(Crypto::add_vcpu);
         }
         let vm = SimVm::new(Parts {
@@ -116,8 +143,8 @@ impl ProtoVm for SimProtoVm {
         if self.memory.is_some() || !suits(self.host.profile(), &memory) {
             return Err(invalid());
         }
-        self.host.acts().act(REQUEST, THE_VM)?;
-        self.held.push(self.host.acts().hold("memory slot 0"));
+        self.host.act(REQUEST, THE_VM)?;
+        self.held.push(self.host.hold("memory slot 0"));
         self.memory = Some(Arc::new(memory));
         Ok(())
     }
@@ -125,7 +152,7 @@ impl ProtoVm for SimProtoVm {
     fn set_model(&mut self, attribute: ModelAttribute<'_>) -> Result<()> {
         let refused = |errno| KernelError::new(attribute.name(), THE_VM, errno);
         self.model.check(attribute).map_err(refused)?;
-        self.host.acts().act(attribute.name(), THE_VM)?;
+        self.host.act(attribute.name(), THE_VM)?;
         self.model.set(attribute);
         let msax3 = self.model.has(machine::MSAX3);
         self.crypto.change(|crypto| crypto.set_guest_msax3(msax3));

@@ -6,12 +6,12 @@
 use super::{
     board::{Bell, Board, Mail, Woken},
     environment::Guest,
+    host::VmHeld,
     intercept::{self, Handled},
     status,
     storage::Absolute,
     vm::Shared,
 };
-use crate::Held;
 use adjunct_hypervisor::{CpuReset, CpuState, Exit, KernelError, Kick, Local, Psw, Result, RunState, Vcpu};
 use adjunct_zarch::{self as zarch, Cpu, Stop, environment::Machine};
 use std::{sync::Arc, time::Duration};
@@ -43,12 +43,12 @@ pub struct SimVcpu {
     /// While it waits: replies were let arrive when so many interruptions had come in.
     settled: Option<u64>,
     #[expect(dead_code, reason = "held for its drop")]
-    held: Held,
+    held: VmHeld,
     vm: Arc<Shared>,
 }
 
 impl SimVcpu {
-    pub(super) fn new(id: u16, vm: Arc<Shared>, held: Held) -> Self {
+    pub(super) fn new(id: u16, vm: Arc<Shared>, held: VmHeld) -> Self {
         let vcpus = u16::try_from(vm.board.vcpus()).unwrap_or(u16::MAX);
         // As `kvm_arch_vcpu_create` leaves it: all zero, also CR0 and CR14, until a reset.
         let cpu = Cpu::default();
@@ -67,6 +67,11 @@ impl SimVcpu {
         }
     }
 
+    /// What it is for a guest of its guest: its VM, its number and its prefix.
+    pub(super) fn as_guest_2(&self) -> (&Shared, u16, u32) {
+        (&self.vm, self.id, self.registers.prefix)
+    }
+
     /// Runs until something is for user space.
     fn execute(&mut self, ram: &Absolute<'_>) -> Result<Exit> {
         loop {
@@ -79,6 +84,8 @@ impl SimVcpu {
             }
             let arrivals = vm.board.arrivals();
             let (stop, timer) = self.slice(&vm, ram);
+            // What instructions found on a host that is gone must not get out of the guest.
+            vm.host.check()?;
             self.note_external_call();
             if let Some(exit) = self.stopped(stop, ram, arrivals, timer)? {
                 return Ok(exit);
@@ -168,9 +175,9 @@ impl SimVcpu {
     /// before.
     fn let_replies_arrive(&mut self, arrivals: u64, timer: Option<u64>) -> bool {
         let host = &self.vm.host;
-        let service_time = host.adapters().operate(|machine| machine.service_time);
+        let Some(service_time) = host.service_time() else { return false };
         let ready =
-            u64::try_from(service_time.as_nanos()).unwrap_or(u64::MAX).saturating_add(host.clock().now());
+            self.vm.clock.now().saturating_add(u64::try_from(service_time.as_nanos()).unwrap_or(u64::MAX));
         let done = self.settled == Some(arrivals) || timer.is_some_and(|timer| timer <= ready);
         if done || service_time.is_zero() || self.vm.hook().is_none() {
             return false;
@@ -216,7 +223,7 @@ impl SimVcpu {
     }
 
     fn act(&self, request: &'static str) -> Result<()> {
-        self.vm.host.acts().act(request, format!("vCPU {}", self.id))
+        self.vm.host.act(request, format!("vCPU {}", self.id))
     }
 }
 

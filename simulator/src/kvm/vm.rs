@@ -7,10 +7,11 @@ use super::{
     clock::GuestClock,
     crycb,
     crypto::{Crypto, CryptoRefusal, SieBlock},
+    host::{PqapHook, VmHeld, VmHost},
     model::GuestModel,
     storage::Memory,
 };
-use crate::{GuestCrypto, Held, InterruptSink, OpenMdev, SimHost, VmId};
+use crate::{GuestCrypto, InterruptSink, VmId};
 use adjunct_ap::Matrix;
 use adjunct_hypervisor::{ApDevice, ApSource, CryptoAttribute, Floating, KernelError, Result, Vm};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
@@ -68,7 +69,7 @@ impl InterruptSink for Gisa {
 /// What the vCPUs, the devices and the VM itself share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) host: SimHost,
+    pub(super) host: VmHost,
     pub(super) id: VmId,
     pub(super) model: GuestModel,
     pub(super) memory: Option<Arc<Memory>>,
@@ -76,22 +77,27 @@ pub(super) struct Shared {
     pub(super) board: Arc<Board>,
     pub(super) clock: GuestClock,
     /// `kvm->arch.crypto.pqap_hook`: the open vfio-ap device.
-    hook: Mutex<Weak<OpenMdev>>,
+    hook: Mutex<Option<Weak<dyn PqapHook>>>,
     /// The VFIO device of KVM, once it was needed.
-    vfio: Mutex<Option<Held>>,
+    pub(super) vfio: Mutex<Option<VmHeld>>,
     /// What the kernel holds for the VM, newest first: dropped in that order, and after everything above.
     #[expect(dead_code, reason = "held for its drop")]
-    held: Vec<Held>,
+    held: Vec<VmHeld>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
     /// The open vfio-ap device, if there is one.
-    pub(super) fn hook(&self) -> Option<Arc<OpenMdev>> {
-        lock(&self.hook).upgrade()
+    pub(super) fn hook(&self) -> Option<Arc<dyn PqapHook>> {
+        lock(&self.hook).as_ref()?.upgrade()
+    }
+
+    /// From now on the guest's PQAP(AQIC) goes to `hook`, as long as that lives.
+    pub(super) fn set_hook<H: PqapHook + 'static>(&self, hook: Weak<H>) {
+        *lock(&self.hook) = Some(hook);
     }
 
     /// Where adapter interruptions go; `None` without memory.
@@ -102,10 +108,10 @@ impl Shared {
 
     /// Creates KVM's VFIO device unless the VM has it.
     fn create_vfio_device(&self) -> Result<()> {
-        let mut vfio = lock(&self.vfio);
-        if vfio.is_none() {
-            self.host.acts().act("KVM_CREATE_DEVICE", "VFIO")?;
-            *vfio = Some(self.host.acts().hold("KVM device VFIO"));
+        // An act may take its time, so the lock is not held meanwhile: see `Acts::act`.
+        if lock(&self.vfio).is_none() {
+            self.host.act("KVM_CREATE_DEVICE", "VFIO")?;
+            lock(&self.vfio).get_or_insert_with(|| self.host.hold("KVM device VFIO"));
         }
         Ok(())
     }
@@ -124,8 +130,9 @@ impl SimVm {
         let Parts { host, id, model, memory, crypto, vcpus, mut held } = parts;
         // The newest goes first.
         held.reverse();
-        let clock = GuestClock::new(host.clock().clone());
-        let board = Arc::new(Board::new(vcpus, host.clock().clone()));
+        let clock = GuestClock::new(host.time());
+        let board = Arc::new(Board::new(vcpus, host.time()));
+        host.when_gone(board.clone());
         let (hook, vfio) = (Mutex::default(), Mutex::default());
         let shared = Shared { host, id, model, memory, crypto, board, clock, hook, vfio, held };
         Self { shared: Arc::new(shared) }
@@ -160,7 +167,7 @@ impl SimVm {
         let (uuid, backend) = super::ap_device::resolve(&shared.host, &source)?;
         shared.create_vfio_device()?;
         let device = SimApDevice::open(shared, uuid, backend)?;
-        *lock(&shared.hook) = device.hook();
+        *lock(&shared.hook) = Some(device.hook());
         Ok(device)
     }
 }
@@ -168,14 +175,14 @@ impl SimVm {
 /// What a VM is made of when its CPU model freezes.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) host: SimHost,
+    pub(super) host: VmHost,
     pub(super) id: VmId,
     pub(super) model: GuestModel,
     pub(super) memory: Option<Arc<Memory>>,
     pub(super) crypto: Arc<InSie>,
     pub(super) vcpus: u16,
     /// What the kernel holds, oldest first.
-    pub(super) held: Vec<Held>,
+    pub(super) held: Vec<VmHeld>,
 }
 
 impl Vm for SimVm {
@@ -189,7 +196,7 @@ impl Vm for SimVm {
     }
 
     fn clear_interruptions(&self) -> Result<()> {
-        self.shared.host.acts().act("KVM_DEV_FLIC_CLEAR_IRQS", THE_VM)?;
+        self.shared.host.act("KVM_DEV_FLIC_CLEAR_IRQS", THE_VM)?;
         self.shared.board.clear_floating();
         Ok(())
     }
@@ -200,7 +207,7 @@ impl Vm for SimVm {
 }
 
 /// `KVM_SET_DEVICE_ATTR` of group `KVM_S390_VM_CRYPTO`, before and after vCPUs exist.
-pub(super) fn set_crypto(host: &SimHost, crypto: &InSie, attribute: CryptoAttribute) -> Result<()> {
+pub(super) fn set_crypto(host: &VmHost, crypto: &InSie, attribute: CryptoAttribute) -> Result<()> {
     let refused = |refusal| {
         let errno = match refusal {
             CryptoRefusal::NoWrapping => libc::EINVAL,
@@ -209,6 +216,6 @@ pub(super) fn set_crypto(host: &SimHost, crypto: &InSie, attribute: CryptoAttrib
         KernelError::new(attribute.name(), THE_VM, errno)
     };
     crypto.enter().check(attribute).map_err(refused)?;
-    host.acts().act(attribute.name(), THE_VM)?;
+    host.act(attribute.name(), THE_VM)?;
     crypto.change(|crypto| crypto.set(attribute)).map_err(refused)
 }

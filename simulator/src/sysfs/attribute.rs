@@ -53,6 +53,8 @@ type Writer = Box<dyn FnOnce(&mut State, &str) -> Result<(), Errno>>;
 
 /// An attribute of one directory, ready to be read or written.
 pub(super) struct File {
+    /// The name, for as long as the program runs.
+    pub(super) name: &'static str,
     pub(super) show: Option<Reader>,
     pub(super) store: Option<Writer>,
 }
@@ -74,13 +76,25 @@ pub(super) fn find<T: Copy + 'static>(
         Access::Rw(show, store) => (Some(show), Some(store)),
     };
     Some(File {
+        name: attribute.name,
         show: show.map(|show| Box::new(move |state: &State| show(state, of)) as _),
         store: store.map(|store| Box::new(move |state: &mut State, text: &str| store(state, of, text)) as _),
     })
 }
 
 /// The names of the attributes that are there.
-pub(super) fn names<T: Copy>(table: &[Attribute<T>], state: &State, of: T) -> Vec<String> {
+pub(super) fn names<T: Copy>(table: &[Attribute<T>], state: &State, of: T) -> Vec<&'static str> {
     let there = table.iter().filter(|attribute| (attribute.there)(state, of));
-    there.map(|attribute| attribute.name.to_owned()).collect()
+    there.map(|attribute| attribute.name).collect()
+}
+
+impl File {
+    /// Permissions.
+    pub(super) fn mode(&self) -> u16 {
+        match (&self.show, &self.store) {
+            (Some(_), Some(_)) => 0o644,
+            (Some(_), None) => 0o444,
+            (None, _) => 0o200,
+        }
+    }
 }

@@ -1,218 +1,152 @@
-//! The directories of `/sys` that have to do with AP, and where links lead.
-//!
-//! Nobody here asks where a link leads, so a link is just another name of the directory it leads to.
+//! What is in each directory of `/sys`: directories, links and attributes.
 
-use super::attribute::{self, File};
+use super::{
+    attribute, core,
+    dir::{DIRECTORIES, Dir, LINKS, is_there},
+};
 use crate::{
     ap_bus::{self, DriverName},
     host::State,
-    vfio_ap,
+    uevents, vfio_ap,
 };
-use adjunct_ap::{Apid, Apqn, Uuid};
+use adjunct_ap::{Apid, Apqi, Apqn, Uuid};
 
-/// A directory, under its one true name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dir {
-    Root,
-    Bus,
-    BusAp,
-    BusApDevices,
-    BusApDrivers,
-    BusApDriver(DriverName),
-    BusMatrix,
-    BusMatrixDevices,
-    BusMatrixDrivers,
-    BusMatrixDriver,
-    BusMdev,
-    BusMdevDevices,
-    BusMdevDrivers,
-    BusMdevDriver,
-    Class,
-    ClassMdevBus,
-    Devices,
-    DevicesAp,
-    Card(Apid),
-    Queue(Apqn),
-    DevicesVfioAp,
-    Matrix,
-    MdevTypes,
-    MdevType,
-    MdevTypeDevices,
-    Mdev(Uuid),
-    VfioDevs(Uuid),
-    VfioDev(Uuid),
-    Kernel,
-    IommuGroups,
-    IommuGroup(Uuid),
-    IommuGroupDevices(Uuid),
-}
+pub(super) use attribute::File;
 
 /// What a name stands for.
 pub(super) enum Entry {
-    Dir(Dir),
+    Directory(Dir),
+    Link(Dir),
     File(File),
-}
-
-/// Directories that are always there: where, name, what.
-#[rustfmt::skip]
-const STATIC: &[(Dir, &str, Dir)] = &[
-    (Dir::Root, "bus", Dir::Bus),
-    (Dir::Root, "class", Dir::Class),
-    (Dir::Root, "devices", Dir::Devices),
-    (Dir::Root, "kernel", Dir::Kernel),
-    (Dir::Bus, "ap", Dir::BusAp),
-    (Dir::Bus, "matrix", Dir::BusMatrix),
-    (Dir::Bus, "mdev", Dir::BusMdev),
-    (Dir::BusAp, "devices", Dir::BusApDevices),
-    (Dir::BusAp, "drivers", Dir::BusApDrivers),
-    (Dir::BusApDrivers, "cex4card", Dir::BusApDriver(DriverName::Cex4Card)),
-    (Dir::BusApDrivers, "cex4queue", Dir::BusApDriver(DriverName::Cex4Queue)),
-    (Dir::BusApDrivers, "vfio_ap", Dir::BusApDriver(DriverName::VfioAp)),
-    (Dir::BusMatrix, "devices", Dir::BusMatrixDevices),
-    (Dir::BusMatrix, "drivers", Dir::BusMatrixDrivers),
-    (Dir::BusMatrixDevices, "matrix", Dir::Matrix),
-    (Dir::BusMatrixDrivers, "vfio_ap", Dir::BusMatrixDriver),
-    (Dir::BusMatrixDriver, "matrix", Dir::Matrix),
-    (Dir::BusMdev, "devices", Dir::BusMdevDevices),
-    (Dir::BusMdev, "drivers", Dir::BusMdevDrivers),
-    (Dir::BusMdevDrivers, "vfio_ap_mdev", Dir::BusMdevDriver),
-    (Dir::Class, "mdev_bus", Dir::ClassMdevBus),
-    (Dir::ClassMdevBus, "matrix", Dir::Matrix),
-    (Dir::Devices, "ap", Dir::DevicesAp),
-    (Dir::Devices, "vfio_ap", Dir::DevicesVfioAp),
-    (Dir::DevicesVfioAp, "matrix", Dir::Matrix),
-    (Dir::Matrix, "driver", Dir::BusMatrixDriver),
-    (Dir::Matrix, "mdev_supported_types", Dir::MdevTypes),
-    (Dir::Matrix, "subsystem", Dir::BusMatrix),
-    (Dir::MdevTypes, "vfio_ap-passthrough", Dir::MdevType),
-    (Dir::MdevType, "devices", Dir::MdevTypeDevices),
-    (Dir::Kernel, "iommu_groups", Dir::IommuGroups),
-];
-
-/// Whether a directory is there at all: on a machine without AP instructions neither bus nor driver starts
-/// (`drivers/s390/crypto/ap_bus.c: ap_module_init`, `vfio_ap_drv.c: vfio_ap_init`).
-fn is_there(state: &State, dir: Dir) -> bool {
-    let needs_ap =
-        matches!(dir, Dir::BusAp | Dir::BusMatrix | Dir::ClassMdevBus | Dir::DevicesAp | Dir::DevicesVfioAp);
-    state.has_ap || !needs_ap
 }
 
 /// What `name` stands for in `dir`.
 pub(super) fn entry(state: &State, dir: Dir, name: &str) -> Option<Entry> {
-    let fixed = STATIC.iter().find(|(of, n, to)| *of == dir && *n == name && is_there(state, *to));
-    let fixed = fixed.map(|(_, _, to)| *to);
-    if let Some(to) = fixed.or_else(|| changing(state, dir, name)) {
-        return Some(Entry::Dir(to));
+    directory(state, dir, name)
+        .map(Entry::Directory)
+        .or_else(|| link(state, dir, name).map(Entry::Link))
+        .or_else(|| file(state, dir, name).map(Entry::File))
+}
+
+fn fixed(table: &[(Dir, &str, Dir)], state: &State, dir: Dir, name: &str) -> Option<Dir> {
+    let row = table.iter().find(|(of, n, to)| *of == dir && *n == name && is_there(state, *to));
+    row.map(|(_, _, to)| *to)
+}
+
+fn all_fixed(table: &[(Dir, &str, Dir)], state: &State, dir: Dir) -> Vec<(String, Dir)> {
+    let rows = table.iter().filter(|(of, _, to)| *of == dir && is_there(state, *to));
+    rows.map(|(_, name, to)| ((*name).to_owned(), *to)).collect()
+}
+
+/// The directory `name` that has its place in `dir`.
+fn directory(state: &State, dir: Dir, name: &str) -> Option<Dir> {
+    if let Some(dir) = fixed(DIRECTORIES, state, dir, name) {
+        return Some(dir);
     }
-    file(state, dir, name).map(Entry::File)
-}
-
-/// The names in `dir`, sorted.
-pub(super) fn names(state: &State, dir: Dir) -> Vec<String> {
-    let fixed = STATIC.iter().filter(|(of, _, to)| *of == dir && is_there(state, *to));
-    let mut names: Vec<String> = fixed.map(|(_, name, _)| (*name).to_owned()).collect();
-    names.extend(changing_names(state, dir));
-    names.extend(file_names(state, dir));
-    names.sort();
-    names
-}
-
-fn file(state: &State, dir: Dir, name: &str) -> Option<File> {
     match dir {
-        Dir::BusAp => attribute::find(ap_bus::BUS, state, (), name),
-        Dir::BusApDriver(driver) => attribute::find(ap_bus::DRIVER, state, driver, name),
-        Dir::Card(apid) => attribute::find(ap_bus::CARD, state, apid, name),
-        Dir::Queue(apqn) => attribute::find(ap_bus::QUEUE, state, apqn, name),
-        Dir::Matrix => attribute::find(vfio_ap::MATRIX, state, (), name),
-        Dir::MdevType => attribute::find(vfio_ap::MDEV_TYPE, state, (), name),
-        Dir::Mdev(uuid) => attribute::find(vfio_ap::MDEV, state, uuid, name),
-        Dir::IommuGroup(uuid) => attribute::find(vfio_ap::IOMMU_GROUP, state, uuid, name),
+        Dir::DevicesAp => card(state, name),
+        Dir::Card(apid) => queue(state, name).filter(|dir| matches!(dir, Dir::Queue(q) if q.apid == apid)),
+        Dir::Matrix => mdev(state, name),
+        Dir::Mdev(uuid) => (name == "vfio-dev" && stays(state, &uuid)).then_some(Dir::VfioDevs(uuid)),
+        Dir::VfioDevs(uuid) => (name == vfio_dev(state, uuid)?).then_some(Dir::VfioDev(uuid)),
+        Dir::VfioGroups => group(state, name).map(Dir::VfioGroup),
+        Dir::IommuGroups => group(state, name).map(Dir::IommuGroup),
+        Dir::IommuGroup(uuid) => (name == "devices").then_some(Dir::IommuGroupDevices(uuid)),
         _ => None,
     }
 }
 
-fn file_names(state: &State, dir: Dir) -> Vec<String> {
+/// The directories that have their place in `dir`.
+pub(super) fn directories(state: &State, dir: Dir) -> Vec<(String, Dir)> {
+    let mut all = all_fixed(DIRECTORIES, state, dir);
     match dir {
-        Dir::BusAp => attribute::names(ap_bus::BUS, state, ()),
-        Dir::BusApDriver(driver) => attribute::names(ap_bus::DRIVER, state, driver),
-        Dir::Card(apid) => attribute::names(ap_bus::CARD, state, apid),
-        Dir::Queue(apqn) => attribute::names(ap_bus::QUEUE, state, apqn),
-        Dir::Matrix => attribute::names(vfio_ap::MATRIX, state, ()),
-        Dir::MdevType => attribute::names(vfio_ap::MDEV_TYPE, state, ()),
-        Dir::Mdev(uuid) => attribute::names(vfio_ap::MDEV, state, uuid),
-        Dir::IommuGroup(uuid) => attribute::names(vfio_ap::IOMMU_GROUP, state, uuid),
-        _ => Vec::new(),
+        Dir::DevicesAp => all.extend(state.bus.cards.keys().map(named_card)),
+        Dir::Card(apid) => all.extend(queues_of(state, apid).map(|apqn| named_queue(&apqn))),
+        Dir::Matrix => all.extend(state.vfio.mdevs.keys().map(named_mdev)),
+        Dir::Mdev(uuid) if stays(state, &uuid) => all.push(("vfio-dev".to_owned(), Dir::VfioDevs(uuid))),
+        Dir::VfioDevs(uuid) => all.extend(vfio_dev(state, uuid).map(|name| (name, Dir::VfioDev(uuid)))),
+        Dir::VfioGroups => all.extend(groups(state, "").map(|(name, uuid)| (name, Dir::VfioGroup(uuid)))),
+        Dir::IommuGroups => all.extend(groups(state, "").map(|(name, uuid)| (name, Dir::IommuGroup(uuid)))),
+        Dir::IommuGroup(uuid) => all.push(("devices".to_owned(), Dir::IommuGroupDevices(uuid))),
+        _ => {}
     }
+    all
 }
 
-/// A directory that comes and goes.
-fn changing(state: &State, dir: Dir, name: &str) -> Option<Dir> {
+/// Where the link `name` in `dir` leads.
+fn link(state: &State, dir: Dir, name: &str) -> Option<Dir> {
+    if let Some(to) = fixed(LINKS, state, dir, name) {
+        return Some(to);
+    }
     match dir {
         Dir::BusApDevices => card(state, name).or_else(|| queue(state, name)),
-        Dir::DevicesAp => card(state, name),
-        Dir::BusApDriver(DriverName::Cex4Card) => {
-            card(state, name).filter(|dir| driver(state, *dir) == Some(DriverName::Cex4Card))
+        Dir::BusApDriver(of) => card(state, name)
+            .or_else(|| queue(state, name))
+            .filter(|device| driver(state, *device) == Some(of)),
+        Dir::MdevTypeDevices | Dir::BusMdevDevices | Dir::BusMdevDriver => {
+            mdev(state, name).filter(|dir| matches!(dir, Dir::Mdev(uuid) if stays(state, uuid)))
         }
-        Dir::BusApDriver(of) => queue(state, name).filter(|dir| driver(state, *dir) == Some(of)),
-        Dir::Card(apid) => match (name, queue(state, name)) {
-            (_, Some(Dir::Queue(apqn))) if apqn.apid == apid => Some(Dir::Queue(apqn)),
-            (_, Some(_)) => None,
-            (name, None) => ap_link(state, dir, name),
-        },
-        Dir::Queue(_) => ap_link(state, dir, name),
-        Dir::Matrix | Dir::MdevTypeDevices | Dir::BusMdevDevices | Dir::BusMdevDriver => mdev(state, name),
-        Dir::Mdev(uuid) => match name {
-            "driver" => Some(Dir::BusMdevDriver),
-            "iommu_group" => Some(Dir::IommuGroup(uuid)),
-            "mdev_type" => Some(Dir::MdevType),
-            "subsystem" => Some(Dir::BusMdev),
-            "vfio-dev" => Some(Dir::VfioDevs(uuid)),
-            _ => None,
-        },
-        Dir::VfioDevs(uuid) => (name == vfio_dev(state, uuid)?).then_some(Dir::VfioDev(uuid)),
-        Dir::IommuGroups => {
-            let mut groups = state.vfio.mdevs.iter().map(|(uuid, mdev)| (*uuid, mdev.group));
-            groups.find(|(_, group)| group.to_string() == name).map(|(uuid, _)| Dir::IommuGroup(uuid))
-        }
-        Dir::IommuGroup(uuid) => (name == "devices").then_some(Dir::IommuGroupDevices(uuid)),
         Dir::IommuGroupDevices(uuid) => mdev(state, name).filter(|dir| *dir == Dir::Mdev(uuid)),
+        Dir::ClassVfio => group(state, name).map(Dir::VfioGroup),
+        Dir::ClassVfioDev => {
+            group(state, name.strip_prefix("vfio")?).filter(|uuid| stays(state, uuid)).map(Dir::VfioDev)
+        }
+        Dir::Card(_) | Dir::Queue(_) | Dir::Mdev(_) | Dir::VfioDev(_) | Dir::VfioGroup(_) => {
+            device_links(state, dir).into_iter().find(|(n, _)| *n == name).map(|(_, to)| to)
+        }
         _ => None,
     }
 }
 
-fn changing_names(state: &State, dir: Dir) -> Vec<String> {
-    let card = |apid: &Apid| format!("card{apid}");
+/// The links in `dir` and where they lead.
+pub(super) fn links(state: &State, dir: Dir) -> Vec<(String, Dir)> {
+    let mut all = all_fixed(LINKS, state, dir);
     let bus = &state.bus;
     match dir {
         Dir::BusApDevices => {
-            bus.cards.keys().map(card).chain(bus.queues.keys().map(Apqn::to_string)).collect()
+            all.extend(bus.cards.keys().map(named_card));
+            all.extend(bus.queues.keys().map(named_queue));
         }
-        Dir::DevicesAp => bus.cards.keys().map(card).collect(),
         Dir::BusApDriver(DriverName::Cex4Card) => {
-            bus.cards.iter().filter(|(_, device)| device.bound).map(|(apid, _)| card(apid)).collect()
+            all.extend(bus.cards.iter().filter(|(_, card)| card.bound).map(|(apid, _)| named_card(apid)));
         }
         Dir::BusApDriver(of) => {
-            let bound = bus
-                .queues
-                .iter()
-                .filter(|(_, device)| device.driver.is_some_and(|driver| DriverName::from(driver) == of));
-            bound.map(|(apqn, _)| apqn.to_string()).collect()
+            let bound = bus.queues.iter().filter(|(_, queue)| queue.driver.map(DriverName::from) == Some(of));
+            all.extend(bound.map(|(apqn, _)| named_queue(apqn)));
         }
-        Dir::Card(apid) => {
-            let queues = bus.queues.keys().filter(|apqn| apqn.apid == apid).map(Apqn::to_string);
-            queues.chain(ap_links(state, dir)).collect()
+        Dir::MdevTypeDevices | Dir::BusMdevDevices | Dir::BusMdevDriver => {
+            all.extend(state.vfio.mdevs.keys().filter(|uuid| stays(state, uuid)).map(named_mdev));
         }
-        Dir::Queue(_) => ap_links(state, dir),
-        Dir::Matrix | Dir::MdevTypeDevices | Dir::BusMdevDevices | Dir::BusMdevDriver => {
-            state.vfio.mdevs.keys().map(Uuid::to_string).collect()
+        Dir::IommuGroupDevices(uuid) => all.push(named_mdev(&uuid)),
+        Dir::ClassVfio => all.extend(groups(state, "").map(|(name, uuid)| (name, Dir::VfioGroup(uuid)))),
+        Dir::ClassVfioDev => {
+            let devices = groups(state, "vfio").filter(|(_, uuid)| stays(state, uuid));
+            all.extend(devices.map(|(name, uuid)| (name, Dir::VfioDev(uuid))));
         }
-        Dir::Mdev(_) => {
-            ["driver", "iommu_group", "mdev_type", "subsystem", "vfio-dev"].map(str::to_owned).into()
+        Dir::Card(_) | Dir::Queue(_) | Dir::Mdev(_) | Dir::VfioDev(_) | Dir::VfioGroup(_) => {
+            all.extend(device_links(state, dir).into_iter().map(|(name, to)| (name.to_owned(), to)));
         }
-        Dir::VfioDevs(uuid) => vfio_dev(state, uuid).into_iter().collect(),
-        Dir::IommuGroups => state.vfio.mdevs.values().map(|mdev| mdev.group.to_string()).collect(),
-        Dir::IommuGroup(_) => vec!["devices".to_owned()],
-        Dir::IommuGroupDevices(uuid) => vec![uuid.to_string()],
+        _ => {}
+    }
+    all
+}
+
+/// What devices say of themselves by links.
+fn device_links(state: &State, device: Dir) -> Vec<(&'static str, Dir)> {
+    match device {
+        Dir::Card(_) | Dir::Queue(_) => {
+            let driver = driver(state, device).map(|driver| ("driver", Dir::BusApDriver(driver)));
+            driver.into_iter().chain([("subsystem", Dir::BusAp)]).collect()
+        }
+        Dir::Mdev(uuid) if !stays(state, &uuid) => vec![("iommu_group", Dir::IommuGroup(uuid))],
+        Dir::Mdev(uuid) => vec![
+            ("driver", Dir::BusMdevDriver),
+            ("iommu_group", Dir::IommuGroup(uuid)),
+            ("mdev_type", Dir::MdevType),
+            ("subsystem", Dir::BusMdev),
+        ],
+        Dir::VfioDev(uuid) => vec![("device", Dir::Mdev(uuid)), ("subsystem", Dir::ClassVfioDev)],
+        Dir::VfioGroup(_) => vec![("subsystem", Dir::ClassVfio)],
         _ => Vec::new(),
     }
 }
@@ -227,32 +161,91 @@ fn queue(state: &State, name: &str) -> Option<Dir> {
     (state.bus.queues.contains_key(&apqn) && apqn.to_string() == name).then_some(Dir::Queue(apqn))
 }
 
+fn queues_of(state: &State, apid: Apid) -> impl Iterator<Item = Apqn> {
+    let all = Apqn { apid, apqi: Apqi(0) }..=Apqn { apid, apqi: Apqi(u8::MAX) };
+    state.bus.queues.range(all).map(|(apqn, _)| *apqn)
+}
+
 fn mdev(state: &State, name: &str) -> Option<Dir> {
     let uuid: Uuid = name.parse().ok()?;
     (state.vfio.mdevs.contains_key(&uuid) && uuid.to_string() == name).then_some(Dir::Mdev(uuid))
+}
+
+/// A removal that waits for whoever has the mdev open has taken away what leads to it, and all but its group
+/// (`drivers/base/core.c: device_del`).
+fn stays(state: &State, uuid: &Uuid) -> bool {
+    !state.vfio.is_being_removed(*uuid)
+}
+
+/// The mdev of the group with this number.
+fn group(state: &State, name: &str) -> Option<Uuid> {
+    let number: u32 = name.parse().ok()?;
+    let uuid = state.vfio.mdevs.iter().find(|(_, mdev)| mdev.group == number).map(|(uuid, _)| *uuid);
+    uuid.filter(|_| number.to_string() == name)
+}
+
+/// The numbers of all groups, after `prefix`.
+fn groups(state: &State, prefix: &'static str) -> impl Iterator<Item = (String, Uuid)> {
+    state.vfio.mdevs.iter().map(move |(uuid, mdev)| (format!("{prefix}{}", mdev.group), *uuid))
 }
 
 fn vfio_dev(state: &State, uuid: Uuid) -> Option<String> {
     state.vfio.mdevs.get(&uuid).map(|mdev| format!("vfio{}", mdev.group))
 }
 
-fn driver(state: &State, dir: Dir) -> Option<DriverName> {
-    match dir {
+fn named_card(apid: &Apid) -> (String, Dir) {
+    (format!("card{apid}"), Dir::Card(*apid))
+}
+
+fn named_queue(apqn: &Apqn) -> (String, Dir) {
+    (apqn.to_string(), Dir::Queue(*apqn))
+}
+
+fn named_mdev(uuid: &Uuid) -> (String, Dir) {
+    (uuid.to_string(), Dir::Mdev(*uuid))
+}
+
+fn driver(state: &State, device: Dir) -> Option<DriverName> {
+    match device {
         Dir::Card(apid) => state.bus.cards.get(&apid)?.bound.then_some(DriverName::Cex4Card),
         Dir::Queue(apqn) => Some(state.bus.queues.get(&apqn)?.driver?.into()),
         _ => None,
     }
 }
 
-fn ap_link(state: &State, dir: Dir, name: &str) -> Option<Dir> {
-    match name {
-        "driver" => driver(state, dir).map(Dir::BusApDriver),
-        "subsystem" => Some(Dir::BusAp),
-        _ => None,
-    }
+/// Looks something up in the table of attributes of `dir`.
+macro_rules! attributes {
+    ($of:path, $state:expr, $dir:expr $(, $name:expr)?) => {
+        match $dir {
+            Dir::BusAp => $of(ap_bus::BUS, $state, () $(, $name)?),
+            Dir::BusApDriver(driver) => $of(ap_bus::DRIVER, $state, driver $(, $name)?),
+            Dir::BusMatrix => $of(core::BUS_MATRIX, $state, () $(, $name)?),
+            Dir::BusMatrixDriver => $of(core::MATRIX_DRIVER, $state, () $(, $name)?),
+            Dir::BusMdev => $of(core::BUS_MDEV, $state, () $(, $name)?),
+            Dir::BusMdevDriver => $of(core::MDEV_DRIVER, $state, () $(, $name)?),
+            Dir::DevicesAp => $of(ap_bus::ROOT_DEVICE, $state, () $(, $name)?),
+            Dir::DevicesVfioAp => $of(core::VFIO_AP, $state, () $(, $name)?),
+            Dir::VfioDev(uuid) => $of(core::VFIO_DEV, $state, uuid $(, $name)?),
+            Dir::VfioGroup(uuid) => $of(core::VFIO_GROUP, $state, uuid $(, $name)?),
+            Dir::Module(module) => $of(core::MODULE, $state, module $(, $name)?),
+            Dir::Card(apid) => $of(ap_bus::CARD, $state, apid $(, $name)?),
+            Dir::Queue(apqn) => $of(ap_bus::QUEUE, $state, apqn $(, $name)?),
+            Dir::Matrix => $of(vfio_ap::MATRIX, $state, () $(, $name)?),
+            Dir::MdevType => $of(vfio_ap::MDEV_TYPE, $state, () $(, $name)?),
+            Dir::Mdev(uuid) => $of(vfio_ap::MDEV, $state, uuid $(, $name)?),
+            Dir::IommuGroup(uuid) => $of(core::IOMMU_GROUP, $state, uuid $(, $name)?),
+            Dir::Kernel => $of(uevents::KERNEL, $state, () $(, $name)?),
+            _ => Default::default(),
+        }
+    };
 }
 
-fn ap_links(state: &State, dir: Dir) -> Vec<String> {
-    let driver = driver(state, dir).map(|_| "driver".to_owned());
-    driver.into_iter().chain(["subsystem".to_owned()]).collect()
+/// The attribute `name` of `dir`.
+pub(super) fn file(state: &State, dir: Dir, name: &str) -> Option<File> {
+    attributes!(attribute::find, state, dir, name)
+}
+
+/// The attributes of `dir`.
+pub(super) fn files(state: &State, dir: Dir) -> Vec<&'static str> {
+    attributes!(attribute::names, state, dir)
 }

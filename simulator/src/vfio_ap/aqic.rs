@@ -33,10 +33,9 @@ impl State {
 
     fn enable_interruption(&mut self, uuid: Uuid, apqn: Apqn, notification: Notification) -> QueueStatus {
         let Notification { nib, isc, sink } = notification;
-        let mapped = |nib: &u64| {
-            self.vfio.mdevs.get(&uuid).is_some_and(|mdev| mdev.dma.iter().any(|m| m.contains(nib)))
-        };
-        let Some(nib) = nib.filter(|nib| *nib != 0).filter(mapped) else {
+        let space = self.vfio.mdevs.get(&uuid).and_then(|mdev| mdev.dma.as_ref());
+        let pinned = |nib: &u64| space.is_some_and(|space| space.can_pin(*nib));
+        let Some(nib) = nib.filter(|nib| *nib != 0).filter(pinned) else {
             return QueueStatus::response(Response::InvalidAddress);
         };
         let status =
@@ -71,7 +70,7 @@ impl State {
 
     /// Guest memory is not for the device any more: queues that notify into it must not
     /// (`vfio_ap_mdev_dma_unmap`).
-    pub(super) fn unmap(&mut self, uuid: Uuid, memory: &Range<u64>) {
+    pub(crate) fn unmapped(&mut self, uuid: Uuid, memory: &Range<u64>) {
         let notifying = |apqn: &Apqn| {
             self.vfio.queues.get(apqn).and_then(|queue| queue.nib).is_some_and(|nib| memory.contains(&nib))
         };
@@ -79,15 +78,5 @@ impl State {
         for apqn in queues {
             self.disable_interruption(apqn);
         }
-        if let Ok(mdev) = self.vfio.mdev_mut(uuid) {
-            mdev.dma = mdev.dma.iter().flat_map(|mapped| without(mapped, memory)).collect();
-        }
     }
-}
-
-/// What is left of `mapped` without `hole`.
-fn without(mapped: &Range<u64>, hole: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
-    let below = mapped.start..mapped.end.min(hole.start);
-    let above = mapped.start.max(hole.end)..mapped.end;
-    [below, above].into_iter().filter(|part| !part.is_empty())
 }

@@ -43,16 +43,19 @@ impl State {
     /// Gives an mdev the matrix `new`, which may be wider than what it has, and links its queues.
     fn widen(&mut self, uuid: Uuid, new: Matrix) -> Result<(), Errno> {
         self.validate(uuid, &new)?;
-        self.vfio.mdev_mut(uuid)?.matrix = new;
-        self.link(uuid);
+        let old = std::mem::replace(&mut self.vfio.mdev_mut(uuid)?.matrix, new);
+        self.link(uuid, &old);
         Ok(())
     }
 
-    /// Links every bound queue of an mdev's matrix to it.
-    fn link(&mut self, uuid: Uuid) {
-        let Ok(matrix) = self.vfio.mdev(uuid).map(|mdev| mdev.matrix) else { return };
-        for (_, queue) in self.vfio.queues.iter_mut().filter(|(apqn, _)| matrix.contains(**apqn)) {
-            queue.mdev = Some(uuid);
+    /// Links every bound queue of an mdev's matrix to it that was not in its `old` one.
+    fn link(&mut self, uuid: Uuid, old: &Matrix) {
+        let Ok(new) = self.vfio.mdev(uuid).map(|mdev| mdev.matrix) else { return };
+        for apid in new.apm.iter() {
+            let domains = if old.apm.contains(apid) { new.aqm - old.aqm } else { new.aqm };
+            for apqi in domains.iter() {
+                self.vfio.set_link(Apqn { apid, apqi }, Some(uuid));
+            }
         }
     }
 
@@ -154,9 +157,7 @@ impl State {
         // kernel's that nobody can rely on, and that is not copied.
         let linked = self.vfio.linked(uuid, taken);
         for apqn in &linked {
-            if let Some(queue) = self.vfio.queues.get_mut(apqn) {
-                queue.mdev = None;
-            }
+            self.vfio.set_link(*apqn, None);
         }
         let Ok(mdev) = self.vfio.mdev_mut(uuid) else { return };
         let had: Vec<Apqn> = linked.into_iter().filter(|apqn| mdev.shadow.contains(*apqn)).collect();
@@ -183,8 +184,8 @@ impl State {
         }
         self.unplug_adapters(uuid, old.apm - new.apm);
         self.unplug_domains(uuid, old.aqm - new.aqm);
-        self.vfio.mdev_mut(uuid)?.matrix = new;
-        self.link(uuid);
+        let old = std::mem::replace(&mut self.vfio.mdev_mut(uuid)?.matrix, new);
+        self.link(uuid, &old);
         let mut filtered = self.vfio.filter_matrix(uuid);
         filtered.changed |= self.vfio.filter_control_domains(uuid);
         self.apply(uuid, filtered);

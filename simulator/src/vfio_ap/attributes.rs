@@ -10,7 +10,11 @@ use adjunct_ap::{Uuid, text};
 /// `/sys/devices/vfio_ap/matrix`.
 pub(crate) const MATRIX: &[Attribute<()>] = &[
     Attribute::ro("features", |_, ()| Ok("guest_matrix hotplug ap_config\n".to_owned())),
-    Attribute::ro("uevent", |_, ()| Ok("DRIVER=vfio_ap\n".to_owned())),
+    Attribute::rw(
+        "uevent",
+        |_, ()| Ok("DRIVER=vfio_ap\n".to_owned()),
+        |state, (), text| state.synthesize_matrix(text),
+    ),
 ];
 
 /// `/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough`.
@@ -24,24 +28,25 @@ pub(crate) const MDEV_TYPE: &[Attribute<()>] = &[
 /// An mdev.
 #[rustfmt::skip]
 pub(crate) const MDEV: &[Attribute<Uuid>] = &[
-    Attribute::rw("ap_config", |state, uuid| Ok(text::format_ap_config(&mdev(state, uuid)?.matrix)), State::store_ap_config),
-    Attribute::wo("assign_adapter", State::store_assign_adapter),
-    Attribute::wo("assign_control_domain", State::store_assign_control_domain),
-    Attribute::wo("assign_domain", State::store_assign_domain),
-    Attribute::ro("control_domains", |state, uuid| Ok(text::format_control_domains(&mdev(state, uuid)?.matrix.adm))),
-    Attribute::ro("guest_matrix", |state, uuid| mdev(state, uuid).map(|mdev| text::format_matrix(&mdev.shadow.apm, &mdev.shadow.aqm))),
-    Attribute::ro("matrix", |state, uuid| mdev(state, uuid).map(|mdev| text::format_matrix(&mdev.matrix.apm, &mdev.matrix.aqm))),
-    // A removal takes this file away first.
-    Attribute::wo("remove", State::store_remove).when(|state, uuid| !state.vfio.is_being_removed(uuid)),
-    Attribute::ro("uevent", |_, _| Ok("DRIVER=vfio_ap_mdev\n".to_owned())),
-    Attribute::wo("unassign_adapter", State::store_unassign_adapter),
-    Attribute::wo("unassign_control_domain", State::store_unassign_control_domain),
-    Attribute::wo("unassign_domain", State::store_unassign_domain),
+    Attribute::rw("ap_config", |state, uuid| Ok(text::format_ap_config(&mdev(state, uuid)?.matrix)), State::store_ap_config).when(stays),
+    Attribute::wo("assign_adapter", State::store_assign_adapter).when(stays),
+    Attribute::wo("assign_control_domain", State::store_assign_control_domain).when(stays),
+    Attribute::wo("assign_domain", State::store_assign_domain).when(stays),
+    Attribute::ro("control_domains", |state, uuid| Ok(text::format_control_domains(&mdev(state, uuid)?.matrix.adm))).when(stays),
+    Attribute::ro("guest_matrix", |state, uuid| mdev(state, uuid).map(|mdev| text::format_matrix(&mdev.shadow.apm, &mdev.shadow.aqm))).when(stays),
+    Attribute::ro("matrix", |state, uuid| mdev(state, uuid).map(|mdev| text::format_matrix(&mdev.matrix.apm, &mdev.matrix.aqm))).when(stays),
+    Attribute::wo("remove", State::store_remove).when(stays),
+    Attribute::rw("uevent", |_, _| Ok("DRIVER=vfio_ap_mdev\n".to_owned()), State::synthesize_mdev).when(stays),
+    Attribute::wo("unassign_adapter", State::store_unassign_adapter).when(stays),
+    Attribute::wo("unassign_control_domain", State::store_unassign_control_domain).when(stays),
+    Attribute::wo("unassign_domain", State::store_unassign_domain).when(stays),
 ];
 
-/// `/sys/kernel/iommu_groups/N`.
-pub(crate) const IOMMU_GROUP: &[Attribute<Uuid>] =
-    &[Attribute::ro("name", |_, _| Ok("vfio-noiommu\n".to_owned()))];
+/// A removal takes all files away, and then waits for whoever has the mdev open
+/// (`drivers/base/dd.c: __device_release_driver`).
+fn stays(state: &State, uuid: Uuid) -> bool {
+    !state.vfio.is_being_removed(uuid)
+}
 
 fn mdev(state: &State, uuid: Uuid) -> Result<&Mdev, Errno> {
     state.vfio.mdev(uuid)

@@ -3,7 +3,7 @@
 
 use super::{Mdev, VfioAp, mdev::CONFIG_CHANGED};
 use crate::host::State;
-use adjunct_ap::{Apm, Apqn, Uuid};
+use adjunct_ap::{Apid, Apm, Apqi, Apqn, Aqm, Uuid};
 
 /// What filtering changed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,11 +15,15 @@ pub(super) struct Filtered {
 }
 
 impl VfioAp {
-    /// Whether a guest may be given a queue: bound, linked to its mdev, and well after its last reset. A queue that
+    /// Which queues of an adapter a guest may be given: bound, linked to its mdev, and well after its last reset. A queue that
     /// is configured off or checkstopped is passed on all the same.
-    fn is_passable(&self, uuid: Uuid, apqn: Apqn) -> bool {
-        let queue = self.queues.get(&apqn).filter(|queue| queue.mdev == Some(uuid));
-        queue.is_some_and(|queue| matches!(queue.reset_code, 0x00 | 0x03 | 0x04))
+    fn passable(&self, uuid: Uuid, apid: Apid) -> Aqm {
+        let all = Apqn { apid, apqi: Apqi(0) }..=Apqn { apid, apqi: Apqi(u8::MAX) };
+        let linked = self.queues.range(all).filter(|(_, queue)| queue.mdev == Some(uuid));
+        linked
+            .filter(|(_, queue)| matches!(queue.reset_code, 0x00 | 0x03 | 0x04))
+            .map(|(apqn, _)| apqn.apqi)
+            .collect()
     }
 
     /// Works out adapters and usage domains anew. The queues of a guest are a product, so one queue that can't be
@@ -31,7 +35,7 @@ impl VfioAp {
         shadow.apm = mdev.matrix.apm & host.apm;
         shadow.aqm = mdev.matrix.aqm & host.aqm;
         for apid in shadow.apm.iter() {
-            if shadow.aqm.iter().any(|apqi| !self.is_passable(uuid, Apqn { apid, apqi })) {
+            if !(shadow.aqm - self.passable(uuid, apid)).is_empty() {
                 shadow.apm.remove(apid);
             }
         }

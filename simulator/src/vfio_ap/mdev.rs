@@ -4,8 +4,10 @@ use super::{Mdev, Removal, VfioAp};
 use crate::{
     host::State,
     sysfs::{Errno, unsigned},
+    vfio::Users,
 };
 use adjunct_ap::{Matrix, Uuid};
+use std::collections::BTreeSet;
 
 /// A UUID as text, without the newline.
 const UUID_LENGTH: usize = 36;
@@ -22,6 +24,33 @@ impl VfioAp {
     pub(super) fn available(&self) -> usize {
         Self::CAPACITY.saturating_sub(self.mdevs.len())
     }
+
+    /// When a guest is asked again to give an mdev back, in nanoseconds of the clock.
+    pub(crate) fn next_request(&self) -> Option<u64> {
+        self.going.iter().filter_map(|uuid| self.mdevs.get(uuid)?.next_request()).min()
+    }
+}
+
+/// Numbers of IOMMU groups and of VFIO's devices: always the lowest that is free (`ida_alloc`).
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    /// No number from here on was ever taken.
+    next: u32,
+    /// Those below that were given back.
+    free: BTreeSet<u32>,
+}
+
+impl Numbers {
+    fn take(&mut self) -> u32 {
+        self.free.pop_first().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
+
+    fn give_back(&mut self, number: u32) {
+        self.free.insert(number);
+    }
 }
 
 impl State {
@@ -37,9 +66,10 @@ impl State {
         if self.vfio.available() == 0 {
             return Err(libc::EUSERS);
         }
-        let group = self.vfio.next_group;
-        self.vfio.next_group += 1;
+        let group = self.vfio.numbers.take();
+        self.vfio.made += 1;
         let mdev = Mdev {
+            born: self.birth(),
             matrix: Matrix::EMPTY,
             shadow: Matrix::EMPTY,
             adding: Matrix::EMPTY,
@@ -47,11 +77,14 @@ impl State {
             max_domain: self.vfio.config.max_domain,
             guest: None,
             triggers: [None, None],
-            dma: Vec::new(),
+            dma: None,
+            users: Users::default(),
+            made: self.vfio.made,
             group,
             removing: None,
         };
         self.vfio.mdevs.insert(uuid, mdev);
+        self.tell_made(uuid, group);
         Ok(())
     }
 
@@ -61,7 +94,10 @@ impl State {
         if unsigned(text).map_err(|_| libc::EINVAL)? == 0 {
             return Ok(());
         }
-        if self.vfio.mdev(uuid)?.guest.is_none() {
+        let mdev = self.vfio.mdev(uuid)?;
+        let held = mdev.users.any();
+        self.tell_going(uuid, mdev.group);
+        if !held {
             self.remove_mdev(uuid);
             return Ok(());
         }
@@ -71,16 +107,18 @@ impl State {
     }
 
     /// Takes an mdev away that nobody has open: its queues are reset and free again.
-    pub(super) fn remove_mdev(&mut self, uuid: Uuid) {
+    pub(crate) fn remove_mdev(&mut self, uuid: Uuid) {
         let queues = self.vfio.linked(uuid, |_| true);
         // The mdev goes whatever becomes of its queues.
         let _ = self.reset_queues(&queues);
         for apqn in queues {
-            if let Some(queue) = self.vfio.queues.get_mut(&apqn) {
-                queue.mdev = None;
-            }
+            self.vfio.set_link(apqn, None);
         }
-        self.vfio.mdevs.remove(&uuid);
+        self.vfio.going.remove(&uuid);
+        if let Some(mdev) = self.vfio.mdevs.remove(&uuid) {
+            self.vfio.numbers.give_back(mdev.group);
+            self.tell_gone(uuid, mdev.group);
+        }
     }
 
     /// Asks whoever has an mdev open to give it back (`vfio_ap_mdev_request`).
@@ -90,6 +128,8 @@ impl State {
         let Some(mdev) = self.vfio.mdevs.get_mut(&uuid) else { return };
         let count = mdev.removing.map_or(0, |removal| removal.count.wrapping_add(1));
         mdev.removing = Some(Removal { asked: now, count });
+        self.vfio.going.insert(uuid);
+        self.clock.plan();
         if let (true, Some(guest)) = (clears, &mdev.guest) {
             guest.crypto.clear_masks();
             mdev.signal(CONFIG_CHANGED);
@@ -108,21 +148,28 @@ impl State {
     /// Asks again whoever was asked long ago.
     pub(crate) fn repeat_requests(&mut self) {
         let now = self.clock.now();
-        let due = |mdev: &Mdev| {
-            mdev.removing.is_some_and(|removal| now >= removal.asked.saturating_add(REQUEST_INTERVAL))
-        };
-        let due: Vec<Uuid> =
-            self.vfio.mdevs.iter().filter(|(_, mdev)| due(mdev)).map(|(uuid, _)| *uuid).collect();
+        let due =
+            |uuid: &Uuid| self.vfio.mdevs.get(uuid).and_then(Mdev::next_request).is_some_and(|at| now >= at);
+        let due: Vec<Uuid> = self.vfio.going.iter().copied().filter(due).collect();
         due.into_iter().for_each(|uuid| self.request_release(uuid));
     }
 }
 
 impl Mdev {
+    /// When the guest is asked again to give it back, in nanoseconds of the clock.
+    fn next_request(&self) -> Option<u64> {
+        Some(self.removing?.asked.saturating_add(REQUEST_INTERVAL))
+    }
+
+    /// Whether somebody waits to remove it.
+    pub(crate) fn is_being_removed(&self) -> bool {
+        self.removing.is_some()
+    }
+
     /// Signals an interrupt; whether anybody had asked for it.
     pub(super) fn signal(&self, index: usize) -> bool {
-        let Some(Some(event)) = self.triggers.get(index) else { return false };
-        // A counter that is full has been signalled more often than anybody can read.
-        let _ = event.write(1);
+        let Some(Some(trigger)) = self.triggers.get(index) else { return false };
+        trigger.signal();
         true
     }
 }

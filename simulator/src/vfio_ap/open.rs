@@ -1,10 +1,19 @@
 //! Opening an mdev for a VM, what can be asked of it while it is open, and closing it.
 
 use super::Guest;
-use crate::{InterruptSink, QueueStatus, SimHost, host::State, sysfs::Errno};
+use crate::{
+    InterruptSink, KernelProfile, QueueStatus, SimHost,
+    host::State,
+    sysfs::Errno,
+    vfio::{Access, AddressSpace, Rules, Share, Shared},
+};
 use adjunct_ap::{Apqn, Matrix, Uuid};
 use adjunct_hypervisor::{ApDeviceInfo, EventFd, IrqInfo};
-use std::{fmt::Debug, ops::Range, sync::Arc};
+use std::{
+    fmt::Debug,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// `VFIO_IRQ_INFO_EVENTFD`.
 const IRQ_EVENTFD: u32 = 1;
@@ -26,6 +35,46 @@ pub trait GuestCrypto: Debug + Send + Sync {
     fn clear_masks(&self);
 }
 
+/// The masks that KVM was last given, and KVM.
+#[derive(Debug)]
+pub(super) struct Given {
+    crypto: Arc<dyn GuestCrypto>,
+    masks: Mutex<Matrix>,
+}
+
+impl Given {
+    fn new(crypto: Arc<dyn GuestCrypto>) -> Self {
+        Self { crypto, masks: Mutex::new(Matrix::EMPTY) }
+    }
+
+    pub(super) fn set_masks(&self, matrix: &Matrix) {
+        self.crypto.set_masks(matrix);
+        *self.masks.lock().unwrap_or_else(PoisonError::into_inner) = *matrix;
+    }
+
+    pub(super) fn clear_masks(&self) {
+        self.crypto.clear_masks();
+        *self.masks.lock().unwrap_or_else(PoisonError::into_inner) = Matrix::EMPTY;
+    }
+
+    fn masks(&self) -> Matrix {
+        *self.masks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who is told of an interrupt of the device.
+pub(crate) trait Trigger: Debug + Send + Sync {
+    /// The interrupt has come.
+    fn signal(&self);
+}
+
+impl Trigger for EventFd {
+    fn signal(&self) {
+        // A counter that is full has been signalled more often than anybody can read.
+        let _ = self.write(1);
+    }
+}
+
 /// How a guest wants to be told of replies: what its PQAP(AQIC) says.
 #[derive(Clone, Debug)]
 pub struct Notification {
@@ -37,6 +86,20 @@ pub struct Notification {
     pub sink: Arc<dyn InterruptSink>,
 }
 
+/// What a kernel says of every device: see [`OpenMdev::info`].
+pub(crate) fn device_info(profile: KernelProfile) -> ApDeviceInfo {
+    ApDeviceInfo {
+        flags: ApDeviceInfo::FLAG_RESET | ApDeviceInfo::FLAG_AP,
+        num_regions: 0,
+        num_irqs: profile.num_irqs(),
+    }
+}
+
+/// What a kernel says of every device's interrupts: see [`OpenMdev::irq_info`].
+pub(crate) fn irq_info(profile: KernelProfile, index: u32) -> Result<IrqInfo, i32> {
+    if index < profile.num_irqs() { Ok(IrqInfo { flags: IRQ_EVENTFD, count: 1 }) } else { Err(libc::EINVAL) }
+}
+
 /// An mdev that a VM has open. Dropping it closes it: the guest's masks are cleared and every queue of the mdev
 /// is reset.
 ///
@@ -46,20 +109,70 @@ pub struct OpenMdev {
     host: SimHost,
     uuid: Uuid,
     vm: VmId,
+    /// What else is held of the device until it is closed.
+    #[expect(dead_code, reason = "held for its drop")]
+    shares: Vec<Shared>,
 }
 
 impl OpenMdev {
-    pub(crate) fn new(host: SimHost, uuid: Uuid, vm: VmId) -> Self {
-        Self { host, uuid, vm }
+    /// Opens the device `uuid` the way that excludes all others: by its group, with an address space of its own.
+    pub(crate) fn alone(
+        host: &SimHost,
+        uuid: Uuid,
+        vm: VmId,
+        crypto: Arc<dyn GuestCrypto>,
+    ) -> Result<Self, Errno> {
+        let file = Shared::take(host, uuid, Share::File)?;
+        let group = Shared::take(host, uuid, Share::Group)?;
+        let open = Self::open(host, uuid, vm, crypto, vec![group, file])?;
+        open.attach(Some(AddressSpace::new(Rules::Type1v2).into()))?;
+        Ok(open)
+    }
+
+    /// vfio_ap opens the device `uuid`, which nobody has open, for a VM. The caller holds a file of the device.
+    ///
+    /// # Errors
+    /// ENODEV without such a device; EPERM when this VM has a vfio-ap device.
+    pub(crate) fn open(
+        host: &SimHost,
+        uuid: Uuid,
+        vm: VmId,
+        crypto: Arc<dyn GuestCrypto>,
+        shares: Vec<Shared>,
+    ) -> Result<Self, Errno> {
+        host.state().open(uuid, vm, crypto)?;
+        Ok(Self { host: host.clone(), uuid, vm, shares })
+    }
+
+    /// Gives the device an address space, another one, or none. What it used in the old one it must not use any more.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::attach`].
+    pub(crate) fn attach(&self, space: Option<Arc<AddressSpace>>) -> Result<(), Errno> {
+        let mut state = self.host.state();
+        let same = match (&state.vfio.mdev(self.uuid)?.dma, &space) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if same {
+            return Ok(());
+        }
+        space.iter().try_for_each(|space| space.attach(self.uuid))?;
+        if let Some(old) = std::mem::replace(&mut state.vfio.mdev_mut(self.uuid)?.dma, space) {
+            old.detach(self.uuid);
+            state.unmapped(self.uuid, &(0..u64::MAX));
+        }
+        Ok(())
+    }
+
+    /// The address space of the device.
+    fn space(&self) -> Option<Arc<AddressSpace>> {
+        self.host.state().vfio.mdev(self.uuid).ok()?.dma.clone()
     }
 
     /// `VFIO_DEVICE_GET_INFO`: flags RESET and AP, no regions, 1 or 2 interrupts by kernel.
     pub fn info(&self) -> ApDeviceInfo {
-        ApDeviceInfo {
-            flags: ApDeviceInfo::FLAG_RESET | ApDeviceInfo::FLAG_AP,
-            num_regions: 0,
-            num_irqs: self.host.profile().num_irqs(),
-        }
+        device_info(self.host.profile())
     }
 
     /// `VFIO_DEVICE_GET_IRQ_INFO` of an index.
@@ -67,11 +180,7 @@ impl OpenMdev {
     /// # Errors
     /// EINVAL for an index that this kernel does not have.
     pub fn irq_info(&self, index: u32) -> Result<IrqInfo, i32> {
-        if index < self.host.profile().num_irqs() {
-            Ok(IrqInfo { flags: IRQ_EVENTFD, count: 1 })
-        } else {
-            Err(libc::EINVAL)
-        }
+        irq_info(self.host.profile(), index)
     }
 
     /// `VFIO_DEVICE_SET_IRQS` with one eventfd, or none (-1), which clears. Triggers outlive the close of the
@@ -80,11 +189,16 @@ impl OpenMdev {
     /// # Errors
     /// EINVAL for an index that this kernel does not have.
     pub fn set_irq(&self, index: u32, event: Option<EventFd>) -> Result<(), i32> {
+        self.set_trigger(index, event.map(|event| Box::new(event) as Box<dyn Trigger>))
+    }
+
+    /// [`OpenMdev::set_irq`] for whoever is no file of this process.
+    pub(crate) fn set_trigger(&self, index: u32, trigger: Option<Box<dyn Trigger>>) -> Result<(), i32> {
         self.irq_info(index)?;
         let index = usize::try_from(index).map_err(|_| libc::EINVAL)?;
         let mut state = self.host.state();
         let triggers = &mut state.vfio.mdev_mut(self.uuid)?.triggers;
-        *triggers.get_mut(index).ok_or(libc::EINVAL)? = event;
+        *triggers.get_mut(index).ok_or(libc::EINVAL)? = trigger;
         Ok(())
     }
 
@@ -100,15 +214,23 @@ impl OpenMdev {
 
     /// `VFIO_IOMMU_MAP_DMA`: makes `memory` (IOVA = absolute address of the guest) reachable for the device.
     /// Without it the guest can't enable interruptions.
-    pub fn map_dma(&self, memory: Range<u64>) {
-        if let Ok(mdev) = self.host.state().vfio.mdev_mut(self.uuid) {
-            mdev.dma.push(memory);
-        }
+    ///
+    /// # Errors
+    /// EINVAL for what is no multiple of a page, EEXIST when some of it is mapped (`drivers/vfio/vfio_iommu_type1.c:
+    /// vfio_dma_do_map`, 7.2).
+    pub fn map_dma(&self, memory: Range<u64>) -> Result<(), i32> {
+        let space = self.space().ok_or(libc::EINVAL)?;
+        space.map(memory.start, 0, memory.end.saturating_sub(memory.start), Access::ALL)
     }
 
-    /// `VFIO_IOMMU_UNMAP_DMA`: queues that notify into `memory` have their interruptions disabled.
-    pub fn unmap_dma(&self, memory: Range<u64>) {
-        self.host.state().unmap(self.uuid, &memory);
+    /// `VFIO_IOMMU_UNMAP_DMA`: queues that notify into `memory` have their interruptions disabled. The answer is how
+    /// many bytes were mapped.
+    ///
+    /// # Errors
+    /// EINVAL for what is no multiple of a page, or when a mapping is only partly inside (`vfio_dma_do_unmap`).
+    pub fn unmap_dma(&self, memory: Range<u64>) -> Result<u64, i32> {
+        let space = self.space().ok_or(libc::EINVAL)?;
+        space.unmap(&self.host, memory.start, memory.end.saturating_sub(memory.start))
     }
 
     /// The hook that KVM calls for an intercepted PQAP(AQIC): enables interruptions of a queue, or disables them
@@ -126,22 +248,21 @@ impl OpenMdev {
 impl Drop for OpenMdev {
     fn drop(&mut self) {
         let guest = self.host.state().close(self.uuid);
-        self.host.closed();
         // Last, with no lock held: this may be all that kept the VM.
         drop(guest);
     }
 }
 
 impl State {
+    /// The masks of the guest that has an mdev open: `None` without such an mdev, `Some(None)` when nobody has it open.
+    pub(crate) fn guest_masks(&self, uuid: Uuid) -> Option<Option<Matrix>> {
+        let mdev = self.vfio.mdevs.get(&uuid)?;
+        Some(mdev.guest.as_ref().map(|guest| guest.crypto.masks()))
+    }
+
     /// `vfio_ap_mdev_open_device`, `vfio_ap_mdev_set_kvm`.
-    pub(crate) fn open(&mut self, uuid: Uuid, vm: VmId, crypto: Arc<dyn GuestCrypto>) -> Result<(), Errno> {
-        let mdev = self.vfio.mdev(uuid)?;
-        if mdev.removing.is_some() {
-            return Err(libc::ENODEV);
-        }
-        if mdev.guest.is_some() {
-            return Err(libc::EBUSY);
-        }
+    fn open(&mut self, uuid: Uuid, vm: VmId, crypto: Arc<dyn GuestCrypto>) -> Result<(), Errno> {
+        self.vfio.mdev(uuid)?;
         let taken =
             self.vfio.mdevs.values().any(|mdev| mdev.guest.as_ref().is_some_and(|guest| guest.vm == vm));
         if !taken || self.profile.refused_mdev_takes_the_hook() {
@@ -151,7 +272,7 @@ impl State {
             return Err(libc::EPERM);
         }
         let mdev = self.vfio.mdev_mut(uuid)?;
-        mdev.guest = Some(Guest { vm, crypto });
+        mdev.guest = Some(Guest { vm, crypto: Arc::new(Given::new(crypto)) });
         mdev.update_guest();
         Ok(())
     }
@@ -160,15 +281,13 @@ impl State {
     fn close(&mut self, uuid: Uuid) -> Option<impl Sized + use<>> {
         let mdev = self.vfio.mdevs.get_mut(&uuid)?;
         let guest = mdev.guest.take()?;
-        mdev.dma.clear();
         guest.crypto.clear_masks();
         self.vfio.hooks.remove(&guest.vm);
-        let removing = mdev.removing.is_some();
         let queues = self.vfio.linked(uuid, |_| true);
         // Nobody is left who could be told.
         let _ = self.reset_queues(&queues);
-        if removing {
-            self.remove_mdev(uuid);
+        if let Some(space) = self.vfio.mdevs.get_mut(&uuid).and_then(|mdev| mdev.dma.take()) {
+            space.detach(uuid);
         }
         Some(guest)
     }

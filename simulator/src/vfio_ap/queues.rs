@@ -10,7 +10,8 @@ impl State {
     pub(crate) fn vfio_probe(&mut self, apqn: Apqn) {
         let owner =
             self.vfio.mdevs.iter().find(|(_, mdev)| mdev.matrix.contains(apqn)).map(|(uuid, _)| *uuid);
-        self.vfio.queues.insert(apqn, BoundQueue { mdev: owner, ..BoundQueue::default() });
+        self.vfio.queues.insert(apqn, BoundQueue::default());
+        self.vfio.set_link(apqn, owner);
         let Some(uuid) = owner else { return };
         let growing = self
             .vfio
@@ -40,6 +41,7 @@ impl State {
             }
             None => {}
         }
+        self.vfio.set_link(apqn, None);
         self.vfio.queues.remove(&apqn);
     }
 

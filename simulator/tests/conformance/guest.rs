@@ -1,9 +1,17 @@
 //! An mdev that a VM has open: information, interrupts, reset, AQIC.
 
-use crate::fixture::{A, B, EPERM, HOST, Host, Told, Vm, attr, id, queue};
-use adjunct_hypervisor::{ApDeviceInfo, EventFd, IrqInfo};
+use crate::fixture::{A, B, EPERM, HOST, Host, Order, Place, Told, Vm, attr, id, on_every_host, queue};
+use adjunct_hypervisor::{ApDeviceInfo, ApIrq, EventFd, IrqInfo};
 use adjunct_simulator::{Notification, OpenMdev};
 use std::{sync::Arc, thread, time::Duration};
+
+on_every_host! {
+    a_queue_says_whether_a_guest_has_it
+    the_device_says_how_many_interrupts_it_has
+    a_trigger_stays_until_it_is_replaced_even_when_the_device_is_closed
+    a_queue_that_can_not_be_reset_is_eio_and_the_others_are_reset
+    a_reset_and_a_close_cover_all_queues_of_the_mdev_and_opening_resets_none
+}
 
 // 136: drivers/vfio/group.c:vfio_device_get_from_name
 #[test]
@@ -35,7 +43,7 @@ fn a_vm_has_one_vfio_ap_device() {
         let vm = host.host.new_vm_id();
         let masks = Arc::new(Vm::default());
         let first = host.host.open_mdev(id(A), vm, masks.clone()).unwrap();
-        first.map_dma(0..0x10_0000);
+        first.map_dma(0..0x10_0000).unwrap();
         assert_eq!(host.host.open_mdev(id(B), vm, masks.clone()).err(), Some(EPERM), "{kernel}");
         assert_eq!(masks.queues(), ["05.0004"]);
         let status = first.aqic(queue("05.0004"), notification(0x1000));
@@ -62,62 +70,59 @@ fn a_guest_has_the_masks_while_the_mdev_is_open() {
 }
 
 // 57, 58: vfio_ap_ops.c:status_show
-#[test]
-fn a_queue_says_whether_a_guest_has_it() {
-    let host = Host::new();
-    let status = |apqn: &str| host.read(&format!("bus/ap/devices/{apqn}/status"));
+fn a_queue_says_whether_a_guest_has_it(host: &Place) {
     host.mdev(A, &[5, 6], &[4]);
-    assert_eq!(status("05.0047"), "unassigned\n");
-    assert_eq!(status("05.0004"), "assigned\n");
-    let (open, _) = host.open(A);
-    assert_eq!(status("05.0004"), "in use\n");
+    assert_eq!(host.status("05.0047"), "unassigned");
+    assert_eq!(host.status("05.0004"), "assigned");
+    let guest = host.guest(A);
+    assert_eq!(host.status("05.0004"), "in use");
     host.write("bus/ap/drivers/vfio_ap/unbind", "06.0047");
     host.write(&attr(A, "assign_domain"), "0x47");
-    assert_eq!((status("06.0004").as_str(), status("05.0047").as_str()), ("assigned\n", "in use\n"));
-    drop(open);
-    assert_eq!(status("05.0004"), "assigned\n");
+    assert_eq!((&*host.status("06.0004"), &*host.status("05.0047")), ("assigned", "in use"));
+    drop(guest);
+    assert_eq!(host.status("05.0004"), "assigned");
     assert_eq!(host.read_errno("bus/ap/devices/04.0004/status"), libc::ENOENT, "only for vfio_ap's queues");
 }
 
 // 146, 148: vfio_ap_ops.c:vfio_ap_mdev_get_device_info, vfio_ap_get_irq_info
-#[test]
-fn the_device_says_how_many_interrupts_it_has() {
-    for (kernel, irqs) in [("6.12", 1), ("6.17", 2), ("7.0", 2), ("7.2", 2)] {
-        let host = Host::with_kernel(HOST, kernel);
-        host.mdev(A, &[], &[]);
-        let (open, _) = host.open(A);
-        assert_eq!(open.info(), ApDeviceInfo { flags: 0x21, num_regions: 0, num_irqs: irqs });
-        for index in 0..4 {
-            let answer = if index < irqs { Ok(IrqInfo { flags: 1, count: 1 }) } else { Err(libc::EINVAL) };
-            assert_eq!(open.irq_info(index), answer, "{kernel} {index}");
-            assert_eq!(open.set_irq(index, None).is_ok(), index < irqs);
-        }
+fn the_device_says_how_many_interrupts_it_has(host: &Place) {
+    let irqs = host.kernel.num_irqs();
+    host.mdev(A, &[], &[]);
+    let device = host.guest(A).opened;
+    assert_eq!(device.info(), ApDeviceInfo { flags: 0x21, num_regions: 0, num_irqs: irqs });
+    for irq in [ApIrq::ReleaseRequest, ApIrq::ConfigChanged] {
+        let there = irq.index() < irqs;
+        let answer = if there { Ok(IrqInfo { flags: 1, count: 1 }) } else { Err(libc::EINVAL) };
+        assert_eq!(device.irq_info(irq), answer, "{irq:?}");
+        assert_eq!(device.set_trigger(irq, None), if there { Ok(()) } else { Err(libc::EINVAL) });
     }
 }
 
 // 149, 160: vfio_ap_ops.c:vfio_ap_set_cfg_change_irq
-#[test]
-fn a_trigger_stays_until_it_is_replaced_even_when_the_device_is_closed() {
-    let host = Host::new();
+fn a_trigger_stays_until_it_is_replaced_even_when_the_device_is_closed(host: &Place) {
     host.mdev(A, &[5], &[]);
-    let (open, _) = host.open(A);
+    let device = host.beyond.open(A).unwrap();
     let event = || EventFd::new(libc::EFD_NONBLOCK).unwrap();
     let (first, second) = (event(), event());
-    open.set_irq(1, Some(first.try_clone().unwrap())).unwrap();
-    open.set_irq(1, Some(second.try_clone().unwrap())).unwrap();
+    if host.kernel.num_irqs() < 2 {
+        assert_eq!(device.set_trigger(ApIrq::ConfigChanged, Some(&first)), Err(libc::EINVAL));
+        return;
+    }
+    device.set_trigger(ApIrq::ConfigChanged, Some(&first)).unwrap();
+    device.set_trigger(ApIrq::ConfigChanged, Some(&second)).unwrap();
     host.write(&attr(A, "assign_domain"), "4");
     assert!(first.read().is_err(), "replaced");
     assert_eq!(second.read().unwrap(), 1);
-    drop(open);
+    drop(device);
     assert!(second.read().is_err(), "closing changes nothing for anybody");
-    let (open, _) = host.open(A);
+    let device = host.beyond.open(A).unwrap();
     assert_eq!(second.read().unwrap(), 1, "opening does");
-    open.set_irq(1, None).unwrap();
+    device.set_trigger(ApIrq::ConfigChanged, None).unwrap();
     host.write(&attr(A, "unassign_domain"), "4");
     assert!(second.read().is_err());
 }
 
-// 129, 133: vfio_ap_ops.c:apq_reset_check, vfio_ap_mdev_reset_queues
+// 129: vfio_ap_ops.c:apq_reset_check, vfio_ap_mdev_reset_queues
 #[test]
 fn a_reset_waits_20_milliseconds_for_all_queues_together() {
     let host = Host::new();
@@ -137,17 +142,35 @@ fn a_reset_waits_20_milliseconds_for_all_queues_together() {
 }
 
 // 130: vfio_ap_ops.c:vfio_ap_mdev_reset_queues
-#[test]
-fn a_queue_that_can_not_be_reset_is_eio_and_the_others_are_reset() {
-    let host = Host::new();
+fn a_queue_that_can_not_be_reset_is_eio_and_the_others_are_reset(host: &Place) {
     host.mdev(A, &[5, 6], &[4]);
-    let (open, _) = host.open(A);
+    let device = host.guest(A).opened;
     host.leave_message("06.0004");
-    host.configure(5, false);
-    assert_eq!(open.reset(), Err(libc::EIO));
+    host.order(Order::Configure(5, false));
+    assert_eq!(device.reset(), Err(libc::EIO));
     assert!(host.queue_empty("06.0004"));
-    host.configure(5, true);
-    assert_eq!(open.reset(), Ok(()));
+    host.order(Order::Configure(5, true));
+    assert_eq!(device.reset(), Ok(()));
+}
+
+// 133: vfio_ap_ops.c:vfio_ap_mdev_reset_queues, vfio_ap_mdev_close_device
+fn a_reset_and_a_close_cover_all_queues_of_the_mdev_and_opening_resets_none(host: &Place) {
+    host.mdev(A, &[5, 6], &[4, 0x47]);
+    host.write("bus/ap/drivers/vfio_ap/unbind", "06.0047");
+    let all = ["05.0004", "05.0047", "06.0004", "06.0047"];
+    let leave = || {
+        all.iter().filter(|apqn| host.queue_empty(apqn)).for_each(|apqn| host.leave_message(apqn));
+    };
+    leave();
+    let mut guest = host.guest(A);
+    guest.has(&["05.0004", "05.0047"], 0);
+    assert_eq!(host.reset_since(&all), [""; 0]);
+    assert_eq!(guest.opened.reset(), Ok(()));
+    // Filtered or not, what is bound and assigned is reset.
+    assert_eq!(host.reset_since(&all), ["05.0004", "05.0047", "06.0004"]);
+    leave();
+    drop(guest);
+    assert_eq!(host.reset_since(&all), ["05.0004", "05.0047", "06.0004"]);
 }
 
 // vfio_ap_ops.c:vfio_ap_mdev_reset_queue
@@ -188,7 +211,9 @@ fn notification(nib: u64) -> Option<Notification> {
 fn attached(host: &Host) -> (OpenMdev, Arc<Vm>) {
     host.mdev(A, &[5, 6], &[4]);
     let (open, vm) = host.open(A);
-    open.map_dma(0..0x100_0000);
+    for memory in [0..0x1000, 0x1000..0x2000, 0x2000..0x100_0000] {
+        open.map_dma(memory).unwrap();
+    }
     assert_eq!(open.reset(), Ok(()));
     (open, vm)
 }
@@ -265,7 +290,7 @@ fn unmapping_a_notification_byte_disables_its_queue() {
     let (open, _) = attached(&host);
     open.aqic(queue("05.0004"), notification(0x1000));
     open.aqic(queue("06.0004"), notification(0x5000));
-    open.unmap_dma(0x1000..0x2000);
+    open.unmap_dma(0x1000..0x2000).unwrap();
     let enabled = |apqn: &str| host.host.adapters().test(queue(apqn)).status.interruptions_enabled();
     assert!(!enabled("05.0004") && enabled("06.0004"));
     for (nib, code) in [(0x1000, 6), (0x1fff, 6), (0xfff, 0)] {

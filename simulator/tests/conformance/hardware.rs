@@ -117,6 +117,7 @@ fn a_queue_that_can_not_be_used_says_why() {
     assert_eq!(codes("05.0005"), [1; 7]);
     host.configure(5, false);
     assert_eq!(codes(Q), [3; 7]);
+    host.configure(5, true);
     adapters.operate(|machine| machine.cards.get_mut(&Apid(5)).unwrap().checkstopped = true);
     assert_eq!(codes(Q), [4; 7]);
     assert_eq!(adapters.test(queue("07.0004")).info, 0);

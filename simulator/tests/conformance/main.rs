@@ -13,4 +13,5 @@ mod hardware;
 mod hotplug;
 mod mdev;
 mod sysfs;
+mod uevents;
 mod whatever;

@@ -291,7 +291,7 @@ fn threads_that_do_everything_at_once_do_not_wait_for_each_other_forever() {
             threads.spawn(move || {
                 for _ in 0..ROUNDS {
                     let (open, vm) = host.open(uuid);
-                    open.map_dma(0..0x1000);
+                    open.map_dma(0..0x1000).unwrap();
                     let _ = open.reset();
                     assert!(vm.now().is_some());
                 }

@@ -4,7 +4,7 @@ use crate::support::{host, mdev, memory, processor, uuid};
 use adjunct_hypervisor::{
     ApIrq, Built, CpuReset, CryptoAttribute, EventFd, Hypervisor, ModelAttribute, Result, RunState,
 };
-use adjunct_simulator::SimHost;
+use adjunct_simulator::{Fault, SimHost};
 
 /// All that a VMM does to start a guest with guest 1's mdev and to reset it once.
 fn life_of_a_vm(host: &SimHost) -> Result<()> {
@@ -78,7 +78,7 @@ fn whichever_act_is_refused_the_error_names_it_and_nothing_is_held() {
     let count = host.acts().len() - first;
     let acts: Vec<String> = host.acts().text().lines().skip(first).map(str::to_owned).collect();
     for (n, act) in acts.iter().enumerate().take(count) {
-        host.acts().refuse(host.acts().len() + n, libc::EMFILE);
+        host.acts().plan(Fault::of_any().nth(n + 1).fails_with(libc::EMFILE));
         let error = life_of_a_vm(&host).expect_err(act);
         assert_eq!(format!("{} {}", error.request, error.target), *act);
         assert_eq!(error.errno.errno(), libc::EMFILE);

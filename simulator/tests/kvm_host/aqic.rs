@@ -33,6 +33,7 @@ fn answer((ended, gr1): (Ended, u64)) -> (Ended, u64) {
     (ended, gr1 & !0xff00_0000)
 }
 
+// 173, 174, 177: priv.c:handle_pqap
 #[test]
 fn the_checks_are_kvms_in_its_order() {
     let mut guest = Guest::with_mdev(&host());
@@ -50,6 +51,7 @@ fn the_checks_are_kvms_in_its_order() {
     assert_eq!(aqic(&mut guest, 0x0504, ENABLE, NIB).0, SPECIFICATION, "without facility 65");
 }
 
+// 178: priv.c:handle_pqap
 #[test]
 fn without_interpretation_it_is_for_user_space_even_in_problem_state() {
     let mut guest = without_apie(&host());
@@ -57,6 +59,7 @@ fn without_interpretation_it_is_for_user_space_even_in_problem_state() {
     assert_eq!(guest.for_user_space(op::PQAP), instruction(op::PQAP));
 }
 
+// 176: priv.c:handle_pqap
 #[test]
 fn ids_beyond_the_crycb_are_a_specification_exception() {
     let host = host_with(&[
@@ -103,6 +106,7 @@ fn enabling_twice_and_disabling_twice_is_otherwise_changed() {
     assert_eq!([codes(ENABLE | 6), codes(ENABLE | 6), codes(0), codes(0)], [0, 7, 0, 7]);
 }
 
+// 180: interrupt.c:isc_to_int_word, __deliver_io
 #[test]
 fn a_reply_sets_the_byte_and_interrupts() {
     let mut guest = Guest::with_mdev(&host());
@@ -186,4 +190,22 @@ fn closing_the_device_ends_interruptions() {
     guest.device = None;
     guest.device = Some(guest.vm.open_ap(mdev(1).into()).expect("it was given back"));
     assert_eq!(answer(aqic(&mut guest, 0x0504, ENABLE | 6, NIB)), response(0), "it was disabled");
+}
+
+// 172: vfio_ap_ops.c:handle_pqap
+#[test]
+fn without_a_gisa_aqic_of_a_device_is_for_user_space() {
+    let host = host();
+    let mut builder = Builder::new(&host, &[]);
+    builder.proto.without_gisa();
+    let mut guest = builder.build(1);
+    guest.set(&[(0, AQIC | 0x0504), (1, ENABLE), (2, NIB)]);
+    // Without a device KVM does not look at the GISA.
+    assert_eq!(answer(aqic(&mut guest, 0x0504, ENABLE, NIB)).0, Ended::Program { condition: 3 });
+    guest.device = Some(guest.vm.open_ap(mdev(1).into()).expect("the mdev is free"));
+    guest.set(&[(0, AQIC | 0x0504), (1, ENABLE), (2, NIB)]);
+    assert_eq!(guest.for_user_space(op::PQAP), instruction(op::PQAP));
+    assert_eq!(guest.gpr(1), ENABLE, "nothing was done");
+    guest.set(&[(0, AQIC | 0x0504)]);
+    assert_eq!(guest.ended_in_problem_state(op::PQAP), PRIVILEGED, "KVM's own checks come first");
 }

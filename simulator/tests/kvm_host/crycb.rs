@@ -10,6 +10,7 @@ fn set_bytes(guest: &Guest) -> Vec<(usize, u8)> {
     guest.vm.crycb().into_iter().enumerate().filter(|(_, byte)| *byte != 0).collect()
 }
 
+// 188: kvm-s390.c:kvm_arch_crypto_set_masks
 #[test]
 fn guest_1_of_the_example_on_a_z16_has_format_2() {
     let guest = Guest::with_mdev(&host());
@@ -33,6 +34,7 @@ fn old_host(machine: &str, features: &str) -> SimHost {
     ])
 }
 
+// 189: kvm-s390.c:kvm_arch_crypto_set_masks
 #[test]
 fn without_apxa_the_format_is_1() {
     // Every machine with AP instructions has MSA extension 3, so format 0 is for no model of today.
@@ -57,6 +59,7 @@ fn the_masks_come_with_the_mdev_and_go_with_it() {
     assert_eq!(guest.vm.apcb(0), Matrix::EMPTY);
 }
 
+// 190: kvm-s390.c:kvm_s390_vcpu_crypto_setup
 #[test]
 fn masks_are_set_whether_or_not_ap_instructions_are_interpreted() {
     let host = host();

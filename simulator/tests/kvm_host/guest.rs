@@ -30,6 +30,7 @@ fn sees(guest: &mut Guest, apqn: u64) -> bool {
     }
 }
 
+// 206: ap_bus.c:ap_queue_info
 #[test]
 fn a_guest_finds_its_own_queues_and_no_others() {
     let mut guest = Guest::with_mdev(&host());

@@ -2,9 +2,12 @@
 
 mod acts;
 mod aqic;
+mod attributes;
 mod crycb;
+mod files;
 mod guest;
 mod intercepts;
 mod refusals;
 mod smp;
 mod support;
+mod vsie;

@@ -1,0 +1,317 @@
+//! A host that another process serves, as a program has it.
+//!
+//! Every question goes over a connection that nobody else uses meanwhile, so that one which takes its time (`remove` of
+//! an mdev that is open) holds up nobody. What a VM has of the host is in [`tenancy`].
+
+mod tenancy;
+
+pub(crate) use tenancy::{RemoteHeld, RemoteMdev, Tenancy};
+
+use super::{
+    Order,
+    protocol::{Answer, Facts, Failure, FailureKind, Greeting, Lines, Reply, Request, Unread, VERSION, send},
+};
+use crate::{
+    KernelProfile, VmId,
+    kvm::{HostFacts, HostTime, SimProtoVm},
+};
+use adjunct_ap::Sysfs;
+use adjunct_cpu_model::{
+    Model,
+    kvm::{Capabilities, MachineAttributes},
+};
+use adjunct_hypervisor::{Hypervisor, KernelError, Limits, ProtoVm, Result};
+use std::{
+    io,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How long a server may take to greet.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// A simulated host that another process serves: `adjunct sim mount --control`, `adjunct sim serve`, or [`serve`](super::serve)
+/// in a program of yours. Clones are the same host.
+///
+/// It makes VMs whose guests run in this process, on the adapters there. While there is a VM on it, its queues are kept
+/// from all other users of the host, in whatever process, as one kernel would.
+#[derive(Clone, Debug)]
+pub struct SharedHost(Arc<Client>);
+
+#[derive(Debug)]
+struct Client {
+    path: PathBuf,
+    /// Connections that nobody uses now.
+    idle: Mutex<Vec<Connection>>,
+    name: String,
+    /// The machine's time when we came, and since when it passes.
+    time: HostTime,
+}
+
+/// Why there is no such host.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody is there.
+    #[error("{}: nobody serves a simulated host there", path.display())]
+    Nobody {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody is there, but serves something else.
+    #[error("{}: what listens there is no simulated host", .0.display())]
+    Foreign(PathBuf),
+    /// The server is of another version of this program.
+    #[error("{}: the host speaks version {theirs} of the protocol, and this program version {}", path.display(), VERSION)]
+    Version {
+        /// The socket.
+        path: PathBuf,
+        /// The server's version.
+        theirs: u32,
+    },
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum SharedOrderError {
+    /// The machine or its kernel refused; nothing was changed.
+    #[error("{text}{}", errno.map(|errno| format!(": {}", io::Error::from_raw_os_error(errno))).unwrap_or_default())]
+    Refused {
+        /// Why.
+        text: String,
+        /// The kernel's errno, if it was the kernel.
+        errno: Option<i32>,
+    },
+    /// The server does not know the order.
+    #[error("the host does not know the order: {0}")]
+    Unknown(String),
+    /// The host is gone.
+    #[error("the simulated host is gone")]
+    Gone(#[source] io::Error),
+}
+
+/// A connection that is not used by two at once.
+#[derive(Debug)]
+struct Connection(Lines<UnixStream>);
+
+impl Connection {
+    fn open(path: &Path) -> std::result::Result<Self, ConnectError> {
+        let nobody = |source| ConnectError::Nobody { path: path.to_owned(), source };
+        let stream = UnixStream::connect(path).map_err(nobody)?;
+        let foreign = |_| ConnectError::Foreign(path.to_owned());
+        stream.set_read_timeout(Some(GREETING)).map_err(foreign)?;
+        let mut lines = Lines::new(stream);
+        let greeting = lines.next::<Greeting>();
+        lines.stream().set_read_timeout(None).map_err(foreign)?;
+        match greeting {
+            Ok(Some(Greeting { adjunct_host: VERSION })) => Ok(Self(lines)),
+            Ok(Some(Greeting { adjunct_host: theirs })) => {
+                Err(ConnectError::Version { path: path.to_owned(), theirs })
+            }
+            _ => Err(ConnectError::Foreign(path.to_owned())),
+        }
+    }
+
+    fn ask(&mut self, request: &Request) -> io::Result<Reply> {
+        send(self.0.stream(), request)?;
+        match self.0.next() {
+            Ok(Some(reply)) => Ok(reply),
+            Ok(None) => Err(gone()),
+            Err(Unread::Io(error)) => Err(error),
+            Err(Unread::Malformed(text)) => Err(io::Error::new(io::ErrorKind::InvalidData, text)),
+        }
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::from_raw_os_error(libc::ECONNRESET)
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Unanswered {
+    /// It was refused.
+    Failed(Failure),
+    /// The host is gone.
+    Gone(io::Error),
+}
+
+impl Unanswered {
+    /// As the kernel would put it; a host that is gone resets connections.
+    fn errno(&self) -> i32 {
+        match self {
+            Self::Failed(failure) => failure.errno.unwrap_or(libc::EINVAL),
+            Self::Gone(_) => libc::ECONNRESET,
+        }
+    }
+
+    fn into_io(self) -> io::Error {
+        match self {
+            Self::Failed(Failure { errno: Some(errno), .. }) => io::Error::from_raw_os_error(errno),
+            Self::Failed(Failure { kind: FailureKind::Short, text, .. }) => {
+                io::Error::new(io::ErrorKind::WriteZero, text)
+            }
+            Self::Failed(Failure { text, .. }) => io::Error::other(text),
+            Self::Gone(_) => gone(),
+        }
+    }
+}
+
+impl Client {
+    fn connection(&self) -> io::Result<Connection> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| Connection::open(&self.path).map_err(|_| gone()), Ok)
+    }
+
+    fn ask(&self, request: &Request) -> std::result::Result<Answer, Unanswered> {
+        let mut connection = self.connection().map_err(Unanswered::Gone)?;
+        let reply = connection.ask(request).map_err(Unanswered::Gone)?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        match reply {
+            Reply::Ok(answer) => Ok(answer),
+            Reply::Error(failure) => Err(Unanswered::Failed(failure)),
+        }
+    }
+
+    fn facts(&self) -> std::result::Result<(HostFacts, Facts), Unanswered> {
+        match self.ask(&Request::Facts)? {
+            Answer::Facts(facts) => known(&facts).map(|known| (known, facts)).ok_or_else(unexpected),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+/// The answer is none of those to the question. A server of the same version does not give it.
+fn unexpected() -> Unanswered {
+    Unanswered::Gone(io::ErrorKind::InvalidData.into())
+}
+
+fn known(facts: &Facts) -> Option<HostFacts> {
+    Some(HostFacts {
+        model: Model::by_name(&facts.machine)?,
+        profile: facts.kernel.parse::<KernelProfile>().ok()?,
+        facilities: facts.facilities(),
+        apxa: facts.apxa,
+    })
+}
+
+impl SharedHost {
+    /// The host that is served at the socket `path`.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn connect(path: &Path) -> std::result::Result<Self, ConnectError> {
+        let connection = Connection::open(path)?;
+        let mut client = Client {
+            path: path.to_owned(),
+            idle: Mutex::new(vec![connection]),
+            name: String::new(),
+            time: HostTime::real(0),
+        };
+        let (facts, told) = client.facts().map_err(|_| ConnectError::Foreign(path.to_owned()))?;
+        client.name = format!("{} at {}", facts.name(), path.display());
+        client.time = HostTime::real(told.now);
+        Ok(Self(Arc::new(client)))
+    }
+
+    /// Has the host carry out `order`. The answer is what the order asks to print.
+    ///
+    /// # Errors
+    /// [`SharedOrderError`].
+    pub fn order(&self, order: &Order) -> std::result::Result<String, SharedOrderError> {
+        self.told(&Request::Order(order.to_string()))
+    }
+
+    /// Has the host load the host file of this text: [`SimHost::load`](crate::SimHost::load).
+    ///
+    /// # Errors
+    /// [`SharedOrderError`].
+    pub fn load(&self, text: &str) -> std::result::Result<(), SharedOrderError> {
+        self.told(&Request::Load(text.to_owned())).map(drop)
+    }
+
+    fn told(&self, request: &Request) -> std::result::Result<String, SharedOrderError> {
+        match self.0.ask(request) {
+            Ok(Answer::Text(text)) => Ok(text),
+            Ok(_) => Err(SharedOrderError::Gone(io::ErrorKind::InvalidData.into())),
+            Err(Unanswered::Failed(Failure { kind: FailureKind::Malformed, text, .. })) => {
+                Err(SharedOrderError::Unknown(text))
+            }
+            Err(Unanswered::Failed(Failure { text, errno, .. })) => {
+                Err(SharedOrderError::Refused { text, errno })
+            }
+            Err(Unanswered::Gone(error)) => Err(SharedOrderError::Gone(error)),
+        }
+    }
+
+    /// Moves a new VM in.
+    pub(crate) fn settle(&self) -> Result<(Arc<Tenancy>, VmId)> {
+        let lost = |error: Unanswered| self.refused("KVM_CREATE_VM", error.errno());
+        let (facts, _) = self.0.facts().map_err(lost)?;
+        let (tenancy, vm) = Tenancy::begin(&self.0, facts).map_err(|_| lost(unexpected()))?;
+        Ok((Arc::new(tenancy), vm))
+    }
+
+    fn refused(&self, request: &'static str, errno: i32) -> KernelError {
+        KernelError::new(request, self.0.name.as_str(), errno)
+    }
+
+    fn host_facts(&self) -> Result<HostFacts> {
+        self.0
+            .facts()
+            .map(|(facts, _)| facts)
+            .map_err(|error| self.refused("KVM_GET_DEVICE_ATTR", error.errno()))
+    }
+}
+
+/// `/sys` of the host.
+impl Sysfs for SharedHost {
+    fn read(&self, path: &str) -> io::Result<String> {
+        match self.0.ask(&Request::Read(path.to_owned())).map_err(Unanswered::into_io)? {
+            Answer::Text(text) => Ok(text),
+            _ => Err(unexpected().into_io()),
+        }
+    }
+
+    fn write(&self, path: &str, value: &str) -> io::Result<()> {
+        let write = Request::Write { path: path.to_owned(), value: value.to_owned() };
+        self.0.ask(&write).map(drop).map_err(Unanswered::into_io)
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        list(&self.0, dir)
+    }
+}
+
+fn list(client: &Client, dir: &str) -> io::Result<Vec<String>> {
+    match client.ask(&Request::List(dir.to_owned())).map_err(Unanswered::into_io)? {
+        Answer::Names(names) => Ok(names),
+        _ => Err(unexpected().into_io()),
+    }
+}
+
+impl Hypervisor for SharedHost {
+    fn name(&self) -> String {
+        self.0.name.clone()
+    }
+
+    fn limits(&self) -> Result<Limits> {
+        Ok(HostFacts::LIMITS)
+    }
+
+    fn machine(&self) -> Result<MachineAttributes> {
+        Ok(self.host_facts()?.machine())
+    }
+
+    fn capabilities(&self) -> Result<Capabilities> {
+        Ok(self.host_facts()?.capabilities())
+    }
+
+    fn create_vm(&self) -> Result<Box<dyn ProtoVm>> {
+        Ok(Box::new(SimProtoVm::create_on(self)?))
+    }
+}

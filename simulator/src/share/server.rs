@@ -1,0 +1,264 @@
+//! Serving: a thread for each connection, each of which does one thing after the other.
+//!
+//! So a request that waits (`remove` of an mdev that a VM has open) holds up only whoever made it. What VMs in other
+//! processes have of the host is in [`guest`].
+
+mod guest;
+
+use super::{
+    operator::Operator,
+    protocol::{Answer, Facts, Failure, FailureKind, Greeting, Lines, Reply, Request, Unread, VERSION, send},
+    socket::SocketFile,
+    time::TimeKeeper,
+};
+use crate::{HostFile, LoadError, SimHost};
+use adjunct_ap::Sysfs;
+use guest::Guest;
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    io,
+    net::Shutdown,
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+/// A host that is being served. Dropping it ends that: the socket is removed, mdevs that clients have open are closed,
+/// and clients see that the host is gone.
+#[derive(Debug)]
+pub struct Served {
+    server: Arc<Server>,
+    /// A second handle of the listening socket, to end the first with.
+    listener: UnixStream,
+    accepting: Option<JoinHandle<()>>,
+    file: SocketFile,
+    #[expect(dead_code, reason = "held for its drop")]
+    time: TimeKeeper,
+}
+
+/// Serves `host` at a new Unix socket `path`, which only this user can connect to, and lets its time pass by the real
+/// clock ([`SimHost::keep_time`]).
+///
+/// A socket there that nobody listens at is replaced.
+///
+/// # Errors
+/// EADDRINUSE when somebody listens there, EEXIST when something else than a socket is there, and what the file system
+/// says.
+pub fn serve(host: &SimHost, path: &Path) -> io::Result<Served> {
+    let (listener, file) = SocketFile::listen(path)?;
+    let server = Arc::new(Server {
+        operator: Operator::new(host.clone()),
+        guests: Mutex::default(),
+        connections: Mutex::default(),
+        count: AtomicU64::new(0),
+        ending: AtomicBool::new(false),
+    });
+    let handle = UnixStream::from(OwnedFd::from(listener.try_clone()?));
+    let time = host.keep_time()?;
+    let accepting = thread::Builder::new().name("host-accept".to_owned()).spawn({
+        let server = Arc::clone(&server);
+        move || server.accept(&listener)
+    })?;
+    Ok(Served { server, listener: handle, accepting: Some(accepting), file, time })
+}
+
+impl Served {
+    /// The operator who carries clients' orders out.
+    pub fn operator(&self) -> &Operator {
+        &self.server.operator
+    }
+
+    /// Where.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.server.ending.store(true, Ordering::Release);
+        // Ends `accept`; on Linux that goes for listening sockets too.
+        let _ = self.listener.shutdown(Shutdown::Both);
+        if let Some(accepting) = self.accepting.take() {
+            let _ = accepting.join();
+        }
+        for connection in lock(&self.server.connections).values() {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+        // As if their processes had died.
+        let guests = std::mem::take(&mut *lock(&self.server.guests));
+        guests.into_values().for_each(|guest| guest.end());
+        self.server.operator.close_all();
+    }
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Server {
+    operator: Operator,
+    guests: Mutex<BTreeMap<u64, Arc<Guest>>>,
+    /// The open connections, to be ended with the server.
+    connections: Mutex<BTreeMap<u64, UnixStream>>,
+    /// Connections so far.
+    count: AtomicU64,
+    ending: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Server {
+    fn host(&self) -> &SimHost {
+        self.operator.host()
+    }
+
+    fn accept(self: &Arc<Self>, listener: &UnixListener) {
+        for stream in listener.incoming() {
+            if self.ending.load(Ordering::Acquire) {
+                return;
+            }
+            match stream.and_then(|stream| self.begin(stream)) {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a client of the simulated host was turned away");
+                    // Mostly too many open files: a client that leaves makes room.
+                    thread::sleep(std::time::Duration::from_millis(10));
+                }
+            }
+        }
+    }
+
+    fn begin(self: &Arc<Self>, stream: UnixStream) -> io::Result<()> {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        lock(&self.connections).insert(number, stream.try_clone()?);
+        let server = Arc::clone(self);
+        let attend = move || {
+            // However it ends, the client is gone.
+            let _ = server.attend(&stream);
+            lock(&server.connections).remove(&number);
+        };
+        let spawned = thread::Builder::new().name("host-client".to_owned()).spawn(attend);
+        if spawned.is_err() {
+            lock(&self.connections).remove(&number);
+        }
+        spawned.map(drop)
+    }
+
+    /// Answers one client until it is gone.
+    fn attend(&self, stream: &UnixStream) -> io::Result<()> {
+        send(stream, &Greeting { adjunct_host: VERSION })?;
+        let mut lines = Lines::new(stream);
+        loop {
+            let reply = match lines.next() {
+                Ok(None) => return Ok(()),
+                Err(Unread::Io(error)) => return Err(error),
+                Err(Unread::Malformed(text)) => failure(FailureKind::Malformed, text, None),
+                Ok(Some(Request::Guest)) => return self.attend_guest(stream, lines),
+                Ok(Some(request)) => self.answer(request).map_or_else(Reply::Error, Reply::Ok),
+            };
+            send(stream, &reply)?;
+        }
+    }
+
+    /// Keeps a VM's connection until the VM is gone; then all that it had is given back.
+    fn attend_guest(&self, stream: &UnixStream, mut lines: Lines<&UnixStream>) -> io::Result<()> {
+        let guest = Arc::new(Guest::new(self.host().clone()));
+        lock(&self.guests).insert(guest.token(), Arc::clone(&guest));
+        let told = guest.attend(stream, &mut lines);
+        lock(&self.guests).remove(&guest.token());
+        guest.end();
+        told
+    }
+
+    fn answer(&self, request: Request) -> Result<Answer, Failure> {
+        let host = self.host();
+        match request {
+            Request::Order(text) => self.order(&text),
+            Request::Load(text) => self.load(&text),
+            Request::Read(path) => host.read(&path).map(Answer::Text).map_err(|error| of_sysfs(&error)),
+            Request::Write { path, value } => {
+                host.write(&path, &value).map(|()| Answer::Done).map_err(|error| of_sysfs(&error))
+            }
+            Request::List(dir) => host.list(&dir).map(Answer::Names).map_err(|error| of_sysfs(&error)),
+            Request::Facts => Ok(Answer::Facts(facts(host))),
+            Request::Act { request, target } => {
+                if request.contains(char::is_whitespace) || target.contains('\n') {
+                    return Err(malformed("an act is one line, its request one word"));
+                }
+                let acted = host.acts().begin_for(&request, &target, |late| host.advance(late));
+                acted.map(|()| Answer::Done).map_err(of_errno)
+            }
+            Request::Of { token, wish } => {
+                let guest = lock(&self.guests).get(&token).cloned();
+                guest.ok_or_else(|| malformed("there is no such guest"))?.grant(wish)
+            }
+            Request::Guest => Err(malformed("this connection is a guest's already")),
+        }
+    }
+
+    fn load(&self, text: &str) -> Result<Answer, Failure> {
+        let loaded =
+            HostFile::parse(text).map_err(LoadError::from).and_then(|file| self.operator.load(&file));
+        loaded.map(|()| Answer::Text(String::new())).map_err(|refused| {
+            let text = match refused.source() {
+                Some(why) => format!("{refused}: {why}"),
+                None => refused.to_string(),
+            };
+            Failure { kind: FailureKind::Refused, text, errno: None }
+        })
+    }
+
+    fn order(&self, text: &str) -> Result<Answer, Failure> {
+        let order = text.parse().map_err(|error: super::ParseOrderError| malformed(error.to_string()))?;
+        self.operator.order(&order).map(Answer::Text).map_err(|refused| {
+            let errno = refused.errno();
+            Failure { kind: FailureKind::Refused, text: refused.to_string(), errno }
+        })
+    }
+}
+
+fn facts(host: &SimHost) -> Facts {
+    let apxa = host.adapters().query_configuration().is_some_and(|qci| qci.apxa());
+    host.adapters().operate(|machine| Facts {
+        machine: host.machine_model().name.to_owned(),
+        kernel: host.profile().name().to_owned(),
+        qci: machine.facilities.qci,
+        test: machine.facilities.test,
+        interruptions: machine.facilities.interruptions,
+        flags: machine.flags,
+        max_adapter: machine.max_adapter,
+        max_domain: machine.max_domain,
+        apxa,
+        now: host.clock().now(),
+    })
+}
+
+fn failure(kind: FailureKind, text: String, errno: Option<i32>) -> Reply {
+    Reply::Error(Failure { kind, text, errno })
+}
+
+fn malformed(text: impl Into<String>) -> Failure {
+    Failure { kind: FailureKind::Malformed, text: text.into(), errno: None }
+}
+
+fn of_errno(errno: i32) -> Failure {
+    let text = io::Error::from_raw_os_error(errno).to_string();
+    Failure { kind: FailureKind::Kernel, text, errno: Some(errno) }
+}
+
+/// Without an errno it is a write that was cut short.
+fn of_sysfs(error: &io::Error) -> Failure {
+    match error.raw_os_error() {
+        Some(errno) => of_errno(errno),
+        None => Failure { kind: FailureKind::Short, text: error.to_string(), errno: None },
+    }
+}

@@ -1,0 +1,302 @@
+//! A VM in another process, as the host has it.
+//!
+//! Its masks are in two places: in the CRYCB in its own process, and here, where each of its AP instructions is checked
+//! again. The host's change of them is complete when both have it. A VM that does not confirm (its process is stopped)
+//! holds the host up for a moment once, and its instructions find the queues gone all the same.
+
+use super::{lock, malformed, of_errno};
+use crate::share::protocol::{
+    Answer, Failure, Indicator, Instruction, Lines, Masks, Push, Seen, Status, Unread, Wish, send,
+};
+use crate::{
+    Adapters, GuestCrypto, Held, InterruptSink, Notification, OpenMdev, QueueStatus, Response, SimHost,
+    Tested, VmId, vfio_ap::Trigger,
+};
+use adjunct_ap::{Apqn, Matrix, Uuid};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher, Hasher, RandomState},
+    io,
+    net::Shutdown,
+    os::unix::net::UnixStream,
+    sync::{Arc, Condvar, Mutex, PoisonError, RwLock},
+    thread,
+    time::Duration,
+};
+
+/// How long a change of masks waits for the guest's confirmation.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the host has of a VM.
+#[derive(Debug)]
+pub(super) struct Guest {
+    host: SimHost,
+    vm: VmId,
+    token: u64,
+    link: Arc<Link>,
+    mdevs: Mutex<BTreeMap<Uuid, Arc<OpenMdev>>>,
+    held: Mutex<Holdings>,
+}
+
+/// What is held for it, by number.
+#[derive(Debug, Default)]
+struct Holdings {
+    held: BTreeMap<u64, Held>,
+    count: u64,
+    /// Nothing is held any more.
+    over: bool,
+}
+
+/// The way to the VM.
+#[derive(Debug, Default)]
+struct Link {
+    /// What its AP instructions are let reach.
+    masks: RwLock<Matrix>,
+    outbox: Mutex<Outbox>,
+    /// The outbox has something, a confirmation came, or the VM is gone.
+    turn: Condvar,
+}
+
+/// What it has not been told yet. Bounded, however slow it reads: what is told again takes the place of what was.
+#[derive(Debug, Default)]
+struct Outbox {
+    masks: Option<Masks>,
+    /// Number of the last change of masks, and of the last that was confirmed.
+    number: u64,
+    seen: u64,
+    /// It was waited for in vain, and has not caught up since.
+    lagging: bool,
+    replies: BTreeSet<(u64, u8)>,
+    irqs: BTreeMap<(Uuid, u32), u64>,
+    gone: bool,
+}
+
+impl Outbox {
+    fn is_empty(&self) -> bool {
+        self.masks.is_none() && self.replies.is_empty() && self.irqs.is_empty()
+    }
+
+    /// All there is to tell, masks first: what a guest is told by an interrupt it then finds.
+    fn take(&mut self) -> Vec<Push> {
+        let number = self.number;
+        let masks = self.masks.take().map(|masks| Push::Masks { number, masks });
+        let irqs = std::mem::take(&mut self.irqs).into_iter();
+        let irqs = irqs.map(|((mdev, index), times)| Push::Irq { mdev, index, times });
+        let replies = std::mem::take(&mut self.replies).into_iter();
+        let replies = replies.map(|(nib, isc)| Push::Reply { nib, isc });
+        masks.into_iter().chain(irqs).chain(replies).collect()
+    }
+}
+
+impl Link {
+    fn tell(&self, what: impl FnOnce(&mut Outbox)) {
+        let mut outbox = lock(&self.outbox);
+        if !outbox.gone {
+            what(&mut outbox);
+            self.turn.notify_all();
+        }
+    }
+
+    fn close(&self) {
+        lock(&self.outbox).gone = true;
+        self.turn.notify_all();
+    }
+
+    fn seen(&self, number: u64) {
+        let mut outbox = lock(&self.outbox);
+        outbox.seen = number.min(outbox.number);
+        outbox.lagging &= outbox.seen < outbox.number;
+        self.turn.notify_all();
+    }
+
+    /// Tells the VM what comes up until it is gone.
+    fn write(&self, stream: &UnixStream) {
+        loop {
+            let idle = |outbox: &mut Outbox| outbox.is_empty() && !outbox.gone;
+            let waited = self.turn.wait_while(lock(&self.outbox), idle);
+            let mut outbox = waited.unwrap_or_else(PoisonError::into_inner);
+            if outbox.gone {
+                return;
+            }
+            let pushes = outbox.take();
+            drop(outbox);
+            if pushes.iter().any(|push| send(stream, push).is_err()) {
+                // The reader sees the end, too.
+                let _ = stream.shutdown(Shutdown::Both);
+                return;
+            }
+        }
+    }
+
+    fn give(&self, matrix: &Matrix) {
+        *self.masks.write().unwrap_or_else(PoisonError::into_inner) = *matrix;
+        let mut outbox = lock(&self.outbox);
+        outbox.number += 1;
+        outbox.masks = Some(matrix.into());
+        self.turn.notify_all();
+        let wanted = outbox.number;
+        if outbox.lagging {
+            return;
+        }
+        let waiting = |outbox: &mut Outbox| outbox.seen < wanted && !outbox.gone;
+        let waited = self.turn.wait_timeout_while(outbox, PATIENCE, waiting);
+        let (mut outbox, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        outbox.lagging = timeout.timed_out();
+    }
+}
+
+impl GuestCrypto for Link {
+    fn set_masks(&self, matrix: &Matrix) {
+        self.give(matrix);
+    }
+
+    fn clear_masks(&self) {
+        self.give(&Matrix::EMPTY);
+    }
+}
+
+impl InterruptSink for Link {
+    fn notify(&self, nib: u64, isc: u8) {
+        self.tell(|outbox| {
+            outbox.replies.insert((nib, isc));
+        });
+    }
+}
+
+/// An interrupt of an mdev, signalled in the VM's process.
+#[derive(Debug)]
+struct Irq {
+    link: Arc<Link>,
+    mdev: Uuid,
+    index: u32,
+}
+
+impl Trigger for Irq {
+    fn signal(&self) {
+        self.link.tell(|outbox| *outbox.irqs.entry((self.mdev, self.index)).or_default() += 1);
+    }
+}
+
+impl Guest {
+    pub(super) fn new(host: SimHost) -> Self {
+        let vm = host.new_vm_id();
+        // No secret: it keeps a client of another server, which was here before, from being taken for one of ours.
+        let token = RandomState::new().build_hasher().finish();
+        Self { host, vm, token, link: Arc::default(), mdevs: Mutex::default(), held: Mutex::default() }
+    }
+
+    /// What the client calls it.
+    pub(super) fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// Tells the VM what comes up, and takes its confirmations, until it is gone.
+    pub(super) fn attend(&self, stream: &UnixStream, lines: &mut Lines<&UnixStream>) -> io::Result<()> {
+        send(stream, &Push::Guest { vm: self.vm.0, token: self.token })?;
+        thread::scope(|scope| {
+            let writer = thread::Builder::new().name("host-guest".to_owned());
+            writer.spawn_scoped(scope, || self.link.write(stream))?;
+            let read = loop {
+                match lines.next::<Seen>() {
+                    Ok(Some(Seen { seen })) => self.link.seen(seen),
+                    Ok(None) => break Ok(()),
+                    Err(Unread::Io(error)) => break Err(error),
+                    // It does not speak as it should; that is not heard.
+                    Err(Unread::Malformed(_)) => {}
+                }
+            };
+            self.link.close();
+            // Ends a write under way.
+            let _ = stream.shutdown(Shutdown::Both);
+            read
+        })
+    }
+
+    /// Takes everything back, as the kernel does when a process is gone.
+    pub(super) fn end(&self) {
+        self.link.close();
+        drop(std::mem::take(&mut *lock(&self.mdevs)));
+        let mut holdings = lock(&self.held);
+        holdings.over = true;
+        while holdings.held.pop_last().is_some() {}
+    }
+
+    pub(super) fn grant(&self, wish: Wish) -> Result<Answer, Failure> {
+        match wish {
+            Wish::Hold(what) => {
+                let mut holdings = lock(&self.held);
+                if holdings.over {
+                    return Err(malformed("the guest is gone"));
+                }
+                holdings.count += 1;
+                let number = holdings.count;
+                let held = self.host.acts().hold(what);
+                holdings.held.insert(number, held);
+                return Ok(Answer::Number(number));
+            }
+            Wish::Release(number) => drop(lock(&self.held).held.remove(&number)),
+            Wish::Open(uuid) => self.open(uuid)?,
+            Wish::Close(uuid) => {
+                let mdev = lock(&self.mdevs).remove(&uuid);
+                drop(mdev.ok_or_else(|| of_errno(libc::EBADF))?);
+            }
+            Wish::Reset(uuid) => self.mdev(uuid)?.reset().map_err(of_errno)?,
+            Wish::Irq { mdev, index, on } => {
+                let link = Arc::clone(&self.link);
+                let trigger = on.then(|| Box::new(Irq { link, mdev, index }) as Box<dyn Trigger>);
+                self.mdev(mdev)?.set_trigger(index, trigger).map_err(of_errno)?;
+            }
+            Wish::MapDma { mdev, from, to } => self.mdev(mdev)?.map_dma(from..to).map_err(of_errno)?,
+            Wish::Aqic { mdev, queue, enable } => {
+                let status =
+                    self.mdev(mdev)?.aqic(queue, enable.map(|indicator| self.notification(indicator)));
+                return Ok(Answer::Status(Status::new(status)));
+            }
+            Wish::Ap { queue, instruction } => {
+                return Ok(Answer::Status(self.instruction(queue, instruction)));
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    fn mdev(&self, uuid: Uuid) -> Result<Arc<OpenMdev>, Failure> {
+        lock(&self.mdevs).get(&uuid).cloned().ok_or_else(|| of_errno(libc::EBADF))
+    }
+
+    fn open(&self, uuid: Uuid) -> Result<(), Failure> {
+        let crypto: Arc<Link> = Arc::clone(&self.link);
+        let mdev = self.host.open_mdev(uuid, self.vm, crypto).map_err(of_errno)?;
+        lock(&self.mdevs).insert(uuid, Arc::new(mdev));
+        // Its connection may have ended meanwhile.
+        if lock(&self.link.outbox).gone {
+            drop(std::mem::take(&mut *lock(&self.mdevs)));
+        }
+        Ok(())
+    }
+
+    fn notification(&self, Indicator { nib, isc }: Indicator) -> Notification {
+        let sink: Arc<Link> = Arc::clone(&self.link);
+        Notification { nib, isc, sink }
+    }
+
+    /// Carries an AP instruction out on a queue that the guest has; nobody takes the queue away meanwhile.
+    fn instruction(&self, queue: Apqn, instruction: Instruction) -> Status {
+        let masks = self.link.masks.read().unwrap_or_else(PoisonError::into_inner);
+        if !masks.contains(queue) {
+            return Status::new(QueueStatus::response(Response::NotAvailable));
+        }
+        let adapters: &Adapters = self.host.adapters();
+        let tested = |Tested { status, info }| Status { info, ..Status::new(status) };
+        match instruction {
+            Instruction::Tapq => tested(adapters.test(queue)),
+            Instruction::Qact(query) => tested(adapters.query_type(queue, query)),
+            Instruction::Rapq => Status::new(adapters.reset(queue)),
+            Instruction::Zapq => Status::new(adapters.zeroize(queue)),
+            Instruction::Nqap { psmid, message } => Status::new(adapters.enqueue(queue, psmid, &message.0)),
+            Instruction::Dqap { room } => {
+                let (status, part) = adapters.dequeue(queue, room);
+                Status { part: part.map(Into::into), ..Status::new(status) }
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! A host that operations are done to: sysfs, a hypervisor and a machine whose adapters can be changed. The real one
+//! and the simulated one are the same code here, down to what is counted from.
+
+use crate::{
+    guest::Guest,
+    listed::{self, What},
+    operation::{Answer, Operation, Tree},
+};
+use adjunct_ap::Sysfs;
+use adjunct_hypervisor::{ApDevice, ApIrq, EventFd, Hypervisor, KernelError};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+/// How many VMs there are.
+pub(crate) const VMS: usize = 3;
+
+/// Where mdevs are opened from.
+const MDEVS: &str = "bus/mdev/devices";
+
+/// What counts on over the life of a kernel, and is told from the beginning of a sequence on.
+const COUNTERS: [&str; 2] = ["bus/ap/scans", "bus/ap/bindings_complete_count"];
+
+/// What zcrypt asks an adapter for. Where the adapter was taken away and no scan has seen it, the read waits for the
+/// next scan.
+const ASKED: [&str; 5] = ["API_ordinalnr", "FW_version", "mkvps", "op_modes", "serialnr"];
+
+/// What is different about the hosts.
+pub(crate) trait Machine {
+    /// Carries out an order: `decfg 5`.
+    fn order(&self, order: &str) -> std::io::Result<()>;
+
+    /// Waits for what the kernel does in its own time: the bus resets its queues.
+    fn settle(&self) {}
+}
+
+/// An mdev that a VM has open.
+struct Open {
+    mdev: String,
+    device: Box<dyn ApDevice>,
+    request: EventFd,
+    change: EventFd,
+    removal: Option<JoinHandle<Answer>>,
+}
+
+struct Vm {
+    open: Option<Open>,
+    guest: Guest,
+}
+
+pub(crate) struct Host {
+    pub(crate) sysfs: Arc<dyn Sysfs + Send + Sync>,
+    hypervisor: Arc<dyn Hypervisor>,
+    machine: Box<dyn Machine>,
+    vms: BTreeMap<usize, Vm>,
+    base: BTreeMap<String, u64>,
+    /// The bus knows all of the machine's changes.
+    seen: bool,
+}
+
+fn refused<T>(answer: Result<T, KernelError>) -> Result<T, Answer> {
+    answer.map_err(|error| Answer::Refused(error.errno.errno()))
+}
+
+impl Host {
+    pub(crate) fn new(
+        sysfs: Arc<dyn Sysfs + Send + Sync>,
+        hypervisor: Arc<dyn Hypervisor>,
+        machine: Box<dyn Machine>,
+    ) -> Self {
+        let mut host =
+            Self { sysfs, hypervisor, machine, vms: BTreeMap::new(), base: BTreeMap::new(), seen: true };
+        host.count_from_here();
+        host
+    }
+
+    /// Counters are 0 from now on.
+    pub(crate) fn count_from_here(&mut self) {
+        self.seen = true;
+        let count = |path: &str| self.sysfs.read(path).ok()?.trim().parse().ok();
+        self.base = COUNTERS.iter().filter_map(|path| Some(((*path).to_owned(), count(path)?))).collect();
+    }
+
+    pub(crate) fn order(&self, order: &str) -> Answer {
+        Answer::of(self.machine.order(order), |()| Answer::Done)
+    }
+
+    /// Does it.
+    pub(crate) fn apply(&mut self, operation: &Operation) -> Answer {
+        match operation {
+            Operation::Write { path, value } if path.ends_with("/remove") => self.remove(path, value),
+            Operation::Write { path, value } => {
+                if path == "bus/ap/apmask" || path == "bus/ap/aqmask" {
+                    self.probe_all();
+                }
+                self.seen |= path == "bus/ap/scans" && !value.is_empty();
+                self.write(path, value)
+            }
+            Operation::Read { path } => self.read(path),
+            Operation::List { path } => self.list(path),
+            Operation::Hardware(order) => {
+                self.machine.settle();
+                self.seen = false;
+                self.order(order)
+            }
+            Operation::Open { vm, mdev } => self.open(*vm, mdev).err().unwrap_or(Answer::Done),
+            Operation::Close { vm } => self.close(*vm),
+            Operation::Reset { vm } => match self.opened(*vm) {
+                Some(open) => refused(open.device.reset()).err().unwrap_or(Answer::Done),
+                None => Answer::Refused(libc::EBADF),
+            },
+            Operation::Events { vm } => self.events(*vm),
+            Operation::Guest { vm } => {
+                self.machine.settle();
+                self.guest(*vm).unwrap_or_else(|answer| answer)
+            }
+            Operation::Tree => Answer::Tree(self.tree()),
+        }
+    }
+
+    fn write(&self, path: &str, value: &str) -> Answer {
+        Answer::of(self.sysfs.write(path, value), |()| Answer::Done)
+    }
+
+    /// Gives drivers to all queues that have none, where the kernel is of two minds about those when a mask changes:
+    /// since 7.0 it takes the flags of a driver that is not there from a word of low core that is not always the same
+    /// (`drivers/s390/crypto/ap_bus.c: __ap_revise_reserved`). Up to 6.12 the word is 0.
+    fn probe_all(&self) {
+        for queue in self.sysfs.list("bus/ap/devices").unwrap_or_default() {
+            let file = |name: &str| self.sysfs.read(&format!("bus/ap/devices/{queue}/{name}"));
+            if file("driver_override").is_ok() && file("uevent").is_ok_and(|text| !text.contains("DRIVER=")) {
+                // A queue that no driver wants stays as it is.
+                let _ = self.sysfs.write("bus/ap/drivers_probe", &queue);
+            }
+        }
+    }
+
+    fn read(&self, path: &str) -> Answer {
+        let base = self.base.get(path).copied();
+        Answer::of(self.sysfs.read(path), |text| match (base, text.trim().parse::<u64>()) {
+            (Some(base), Ok(count)) => Answer::Text(format!("{}\n", count.wrapping_sub(base))),
+            _ => Answer::Text(text),
+        })
+    }
+
+    fn list(&self, path: &str) -> Answer {
+        Answer::of(self.sysfs.list(path), Answer::Names)
+    }
+
+    fn opened(&self, vm: usize) -> Option<&Open> {
+        self.vms.get(&vm)?.open.as_ref()
+    }
+
+    /// A write to `remove` of an mdev that is open ends when it is closed: then the file is gone at once, and the
+    /// writer is still there.
+    fn remove(&mut self, path: &str, value: &str) -> Answer {
+        let mdev = path.rsplit('/').nth(1).unwrap_or_default();
+        let open = self.vms.values_mut().filter_map(|vm| vm.open.as_mut()).find(|open| open.mdev == mdev);
+        let Some(open) = open else { return self.write(path, value) };
+        let (sysfs, path, value) = (Arc::clone(&self.sysfs), path.to_owned(), value.to_owned());
+        let there = path.clone();
+        let writer = {
+            let sysfs = Arc::clone(&sysfs);
+            thread::spawn(move || Answer::of(sysfs.write(&path, &value), |()| Answer::Done))
+        };
+        loop {
+            if writer.is_finished() {
+                return writer.join().expect("the writer does not panic");
+            }
+            let gone = sysfs.read(&there).is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT));
+            if gone && open.removal.is_none() {
+                open.removal = Some(writer);
+                self.machine.settle();
+                return Answer::Waits;
+            }
+            thread::yield_now();
+        }
+    }
+
+    fn vm(&mut self, number: usize) -> Result<&mut Vm, Answer> {
+        if !self.vms.contains_key(&number) {
+            let guest = refused(Guest::new(&*self.hypervisor))?;
+            self.vms.insert(number, Vm { open: None, guest });
+        }
+        self.vms.get_mut(&number).ok_or(Answer::Done)
+    }
+
+    fn open(&mut self, number: usize, mdev: &str) -> Result<(), Answer> {
+        let vm = self.vm(number)?;
+        let device = refused(vm.guest.vm.open_ap(PathBuf::from(format!("/sys/{MDEVS}/{mdev}")).into()))?;
+        let event = || EventFd::new(libc::EFD_NONBLOCK).expect("an eventfd");
+        let (request, change) = (event(), event());
+        let irqs = refused(device.info())?.num_irqs;
+        refused(device.set_irq(ApIrq::ReleaseRequest, Some(&request)))?;
+        if irqs > 1 {
+            refused(device.set_irq(ApIrq::ConfigChanged, Some(&change)))?;
+        }
+        vm.open = Some(Open { mdev: mdev.to_owned(), device, request, change, removal: None });
+        Ok(())
+    }
+
+    fn close(&mut self, vm: usize) -> Answer {
+        let Some(open) = self.vms.get_mut(&vm).and_then(|vm| vm.open.take()) else {
+            return Answer::Refused(libc::EBADF);
+        };
+        drop(open.device);
+        open.removal.map_or(Answer::Done, |removal| removal.join().expect("the writer does not panic"))
+    }
+
+    fn events(&self, vm: usize) -> Answer {
+        let Some(open) = self.opened(vm) else { return Answer::Refused(libc::EBADF) };
+        let count = |event: &EventFd| event.read().unwrap_or(0);
+        Answer::Text(format!("request {} change {}", count(&open.request), count(&open.change)))
+    }
+
+    fn guest(&mut self, vm: usize) -> Result<Answer, Answer> {
+        Ok(Answer::Text(self.vm(vm)?.guest.says().unwrap_or_else(|end| end)))
+    }
+
+    /// All that can be read of the bus, of vfio_ap and of its mdevs.
+    fn tree(&self) -> Tree {
+        let mut tree = Tree::new();
+        for dir in ["bus/ap", "devices/vfio_ap/matrix", "devices/vfio_ap/matrix/mdev_supported_types"] {
+            self.add(&mut tree, dir);
+        }
+        self.add(&mut tree, "devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough");
+        for dir in ["bus/ap/devices", "bus/ap/drivers", "bus/mdev/devices", "kernel/iommu_groups"] {
+            tree.insert(dir.to_owned(), self.list(dir));
+            for name in self.sysfs.list(dir).unwrap_or_default() {
+                self.add(&mut tree, &format!("{dir}/{name}"));
+            }
+        }
+        tree
+    }
+
+    fn add(&self, tree: &mut Tree, dir: &str) {
+        tree.insert(dir.to_owned(), self.list(dir));
+        for name in self.sysfs.list(dir).unwrap_or_default() {
+            if listed::listed(&name, What::Text) || (!self.seen && ASKED.contains(&name.as_str())) {
+                continue;
+            }
+            let path = format!("{dir}/{name}");
+            match self.read(&path) {
+                Answer::Refused(libc::EISDIR) => {}
+                answer => {
+                    tree.insert(path, answer);
+                }
+            }
+        }
+    }
+}
