@@ -1,6 +1,9 @@
 //! The command line: what can be typed, and its help. Parsing opens nothing and asks no host.
 
-use crate::config::{Config, ConsoleTarget, EventTarget, HostChoice, Image, KeyWrapping, VfioApOption};
+use crate::{
+    config::{Config, ConsoleTarget, EventTarget, HostChoice, Image, KeyWrapping, VfioApOption},
+    sim::SimCommand,
+};
 use adjunct_cpu_model::CpuSpec;
 use adjunct_hypervisor::MemorySize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -49,6 +52,9 @@ pub enum Command {
     /// Look at CPU models
     #[command(subcommand)]
     Cpu(CpuCommand),
+    /// Show a simulated host to other programs, and change it
+    #[command(subcommand)]
+    Sim(SimCommand),
     /// Print a shell completion script
     Completions {
         /// For which shell
@@ -101,10 +107,12 @@ pub enum CpuCommand {
 /// Options of `adjunct run`. Those that QEMU has are also taken with one dash: `-cpu`, `-device`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Where the guest runs: kvm, sim (the built-in simulated host) or sim:FILE.toml
+    /// Where the guest runs: kvm, sim (the built-in simulated host), sim:FILE.toml or sim:@SOCKET
     ///
-    /// kvm needs IBM Z; kvm:fd=N is /dev/kvm opened by whoever started adjunct. Without this option
-    /// it is KVM where there is one, else the built-in simulated host.
+    /// kvm needs IBM Z; kvm:fd=N is /dev/kvm opened by whoever started adjunct. sim:@SOCKET is the
+    /// simulated host that adjunct sim mount --control or adjunct sim serve has in another process,
+    /// which several guests can share. Without this option it is KVM where there is one, else the
+    /// built-in simulated host.
     #[arg(long, value_name = "HOST")]
     host: Option<HostChoice>,
 

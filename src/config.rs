@@ -68,6 +68,8 @@ pub enum HostChoice {
     Simulated,
     /// A simulated host from a file.
     SimulatedFrom(PathBuf),
+    /// A simulated host that another process serves at a socket.
+    SimulatedAt(PathBuf),
 }
 
 impl FromStr for HostChoice {
@@ -77,12 +79,16 @@ impl FromStr for HostChoice {
         match text.split_once(':') {
             None if text == "kvm" => Ok(Self::Kvm),
             None if text == "sim" => Ok(Self::Simulated),
+            Some(("sim", place)) if place.starts_with('@') => match &place[1..] {
+                "" => Err("write sim:@SOCKET with the path of a simulated host's socket".into()),
+                socket => Ok(Self::SimulatedAt(socket.into())),
+            },
             Some(("sim", file)) if !file.is_empty() => Ok(Self::SimulatedFrom(file.into())),
             Some(("kvm", place)) => match place.strip_prefix("fd=").map(descriptor) {
                 Some(Ok(number)) => Ok(Self::KvmFrom(number)),
                 _ => Err("write kvm or kvm:fd=N, with the number of an open file descriptor".into()),
             },
-            _ => Err("write kvm, kvm:fd=N, sim or sim:FILE.toml".into()),
+            _ => Err("write kvm, kvm:fd=N, sim, sim:FILE.toml or sim:@SOCKET".into()),
         }
     }
 }
@@ -213,7 +219,8 @@ mod tests {
     fn hosts_consoles_images_and_event_targets_are_read_as_documented() {
         assert_eq!("sim:a:b.toml".parse(), Ok(HostChoice::SimulatedFrom("a:b.toml".into())));
         assert_eq!("kvm:fd=7".parse(), Ok(HostChoice::KvmFrom(7)));
-        for bad in ["sim:", "kvm:", "kvm:7", "kvm:fd=-1", "kvm:fd=x"] {
+        assert_eq!("sim:@/run/host".parse(), Ok(HostChoice::SimulatedAt("/run/host".into())));
+        for bad in ["sim:", "sim:@", "kvm:", "kvm:7", "kvm:fd=-1", "kvm:fd=x"] {
             assert!(bad.parse::<HostChoice>().is_err(), "{bad}");
         }
         assert!("KVM".parse::<HostChoice>().is_err());

@@ -22,6 +22,7 @@ use adjunct_ap::{
     sysfs::ReadError,
     text::Listing,
 };
+use adjunct_simulator::SimHost;
 use std::{
     io::{self, Write},
     thread,
@@ -74,7 +75,15 @@ impl DemoError {
 /// # Errors
 /// [`DemoError`].
 pub fn show(out: &mut impl Write) -> Result<ExitStatus, DemoError> {
-    let host = Host::simulated(&builtin()?);
+    show_on(&builtin()?, out)
+}
+
+/// [`show`], on a host that is started as the built-in one is.
+///
+/// # Errors
+/// [`DemoError`].
+pub fn show_on(host: &SimHost, out: &mut impl Write) -> Result<ExitStatus, DemoError> {
+    let host = Host::simulated(host);
     let mdevs = Mdev::list(&*host.sysfs)?;
     let uuids: Vec<Uuid> = mdevs.iter().map(Mdev::uuid).collect();
 

@@ -7,7 +7,10 @@ use adjunct_ap::{Sysfs, Uuid, mdev::Mdev};
 #[cfg(target_arch = "s390x")]
 use adjunct_hypervisor::kvm::Kvm;
 use adjunct_hypervisor::{Hypervisor, KernelError, descriptor};
-use adjunct_simulator::{HostFile, HostFileError, SimHost};
+use adjunct_simulator::{
+    HostFile, HostFileError, SimHost,
+    share::{ConnectError, SharedHost},
+};
 use std::{
     fmt, fs, io,
     os::{
@@ -80,6 +83,15 @@ pub enum HostError {
         #[source]
         source: HostFileError,
     },
+    /// Another process's host can't be used.
+    #[error("--host")]
+    Shared {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: ConnectError,
+    },
 }
 
 /// Why this machine's KVM can't be used.
@@ -137,6 +149,11 @@ impl Host {
                 let text = fs::read_to_string(path)
                     .map_err(|source| HostError::Unreadable { path: path.clone(), source })?;
                 Ok(Self::simulated(&start(&text, &path.display().to_string())?))
+            }
+            Some(HostChoice::SimulatedAt(path)) => {
+                let host = SharedHost::connect(path);
+                let host = host.map_err(|source| HostError::Shared { path: path.clone(), source })?;
+                Ok(Self { hypervisor: Box::new(host.clone()), sysfs: Box::new(host), files: None })
             }
         }
     }

@@ -26,3 +26,4 @@ pub mod outcome;
 pub mod plan;
 pub mod run;
 pub mod signals;
+pub mod sim;

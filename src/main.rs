@@ -7,7 +7,7 @@ use adjunct::{
     exit_status::ExitStatus,
     guest, logging,
     machine::chain,
-    manual,
+    manual, sim,
 };
 use clap::{Parser, error::ErrorKind};
 use std::{
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
             Ok(text) => print(text.as_bytes()),
             Err(error) => complain(&error, error.status()),
         },
+        Command::Sim(command) => sim::run(&command).unwrap_or_else(|error| complain(&error, error.status())),
         Command::Completions { shell } => print(&manual::completions(shell)),
         Command::Man { directory } => match manual::write_pages(&directory) {
             Ok(()) => ExitStatus::Success,

@@ -6,8 +6,9 @@ use crate::{
     lifecycle::{END_WELL, resets_once},
 };
 use adjunct::{
-    config::{Config, Image},
+    config::{Config, Image, KeyWrapping},
     console::Kept,
+    demo,
     event::Events,
     exit_status::ExitStatus,
     host::{Host, builtin},
@@ -16,7 +17,9 @@ use adjunct::{
     plan::plan,
     run::{self, Watch},
 };
-use adjunct_simulator::{Acts, SimHost};
+use adjunct_ap::Sysfs;
+use adjunct_simulator::{Acts, Fault, SimHost};
+use std::{thread, time::Duration};
 use tempfile::TempDir;
 
 /// `include/uapi/asm-generic/errno-base.h`: an errno that no act of a run has a meaning for.
@@ -112,8 +115,8 @@ fn whichever_act_is_refused_it_is_named_and_nothing_is_held_afterwards() {
 
 /// Runs `kernel` anew with its act number `n` refused; whether that ended the run.
 fn refuse(kernel: &Image, n: usize, act: &str) -> bool {
-    let (simulated, before) = host();
-    simulated.acts().refuse(before + n, ENXIO);
+    let (simulated, _) = host();
+    simulated.acts().plan(Fault::of_any().nth(n + 1).fails_with(ENXIO));
     let ended = run_once(&simulated, kernel);
     assert_eq!(simulated.acts().held(), Vec::<String>::new(), "{act} was refused");
     let said = match ended {
@@ -128,6 +131,111 @@ fn refuse(kernel: &Image, n: usize, act: &str) -> bool {
     assert!(said.contains(request), "{act} was refused, but what is said is: {said}");
     assert!(!is_survived(act), "{act} is survived under QEMU; here: {said}");
     true
+}
+
+/// What is done to a host, and what was said if it was not done.
+type Doing<'a> = (&'static str, &'a dyn Fn(&SimHost) -> Result<(), String>);
+
+fn demo(host: &SimHost) -> Result<(), String> {
+    match demo::show_on(host, &mut Vec::new()) {
+        Ok(ExitStatus::Success) => Ok(()),
+        Ok(status) => Err(format!("{status:?}")),
+        Err(error) => Err(chain(&error)),
+    }
+}
+
+/// A run with an option for everything that can be opted for.
+fn run_with(device: &str, key_wrapping: KeyWrapping, host: &SimHost) -> Result<(), String> {
+    let device = format!("vfio-ap,sysfsdev={}{device}", MDEV[0]).parse().expect("well formed");
+    let config = Config { vcpus: 3, key_wrapping, ..Config::apcheck(Some(device)) };
+    let on = Host::simulated(host);
+    let plan = plan(&config, &on).map_err(|error| chain(&error))?;
+    let machine = plan.build(&*on.hypervisor, Kept::default().consoles()).map_err(|error| chain(&error))?;
+    let watch = Watch { input: false, signals: None };
+    match run::run(machine, &*on.sysfs, &Events::default(), watch).expect("a loop can be set up") {
+        outcome if outcome.status() == ExitStatus::Success => Ok(()),
+        outcome => Err(outcome.to_string()),
+    }
+}
+
+/// Does something to a host on which `fault` is planned, and sees that nothing is left.
+fn suffer(doing: &Doing<'_>, fault: &Fault) -> (Result<(), String>, String) {
+    let (simulated, before) = host();
+    simulated.acts().plan(fault.clone());
+    let done = doing.1(&simulated);
+    assert_eq!(simulated.acts().planned(), [], "{}: {fault}", doing.0);
+    assert_eq!(simulated.acts().held(), Vec::<String>::new(), "{}: {fault}", doing.0);
+    (done, acts_since(&simulated.acts(), before))
+}
+
+#[test]
+fn whichever_act_of_whichever_command_fails_or_is_late_nothing_is_held_afterwards() {
+    let none = KeyWrapping { aes: false, dea: false };
+    let doings: [Doing<'_>; 4] = [
+        ("demo", &demo),
+        ("run, group", &|host| run_with(",backend=group", KeyWrapping::default(), host)),
+        ("run, iommufd", &|host| run_with(",backend=iommufd,id=ap0", none, host)),
+        ("run", &|host| run_with("", KeyWrapping { aes: true, dea: false }, host)),
+    ];
+    for doing in &doings {
+        let (simulated, before) = host();
+        doing.1(&simulated).expect("nothing is refused");
+        let text = acts_since(&simulated.acts(), before);
+        let acts: Vec<&str> = text.lines().collect();
+        assert!(acts.len() >= 12, "{}: only {} acts", doing.0, acts.len());
+        for (n, act) in acts.iter().enumerate() {
+            // Guests that run at once act in any order, so acts are named and not counted.
+            let (request, target) = act.split_once(' ').expect("a request and a target");
+            let again = acts[..n].iter().filter(|other| *other == act).count();
+            let which = || Fault::of(request).on(target).nth(again + 1);
+            // One act's text is the beginning of another's: it may be that one which suffers.
+            let (done, _) = suffer(doing, &which().fails_with(ENXIO));
+            match done {
+                Ok(()) => assert!(is_survived(act), "{}: {act} was refused, and nobody noticed", doing.0),
+                Err(said) => {
+                    // A write is named by its file.
+                    let name =
+                        if request == "write" { target.split(' ').next().unwrap_or(target) } else { request };
+                    assert!(said.contains(name), "{}: {act} was refused: {said}", doing.0);
+                }
+            }
+            let (done, late) = suffer(doing, &which().late_by(Duration::from_secs(3600)));
+            assert_eq!(done, Ok(()), "{}: {act} was late", doing.0);
+            let sorted = |text: &str| {
+                let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+                lines.sort();
+                lines
+            };
+            assert_eq!(sorted(&late), sorted(&text), "{}: {act} was late", doing.0);
+        }
+    }
+}
+
+#[test]
+fn a_run_whose_attributes_can_not_be_read_is_refused_before_anything_is_done() {
+    let (simulated, before) = host();
+    let attribute = format!("{}/guest_matrix", MDEV[0]);
+    simulated.acts().plan(Fault::of("read").on(attribute.as_str()).fails_with(libc::EIO));
+    let said = run_with("", KeyWrapping::default(), &simulated).expect_err("the mdev can't be read");
+    assert!(said.contains(&attribute), "{said}");
+    assert_eq!(acts_since(&simulated.acts(), before), "");
+}
+
+#[test]
+fn while_an_act_is_held_the_host_can_be_changed() {
+    let (simulated, _) = host();
+    simulated.acts().plan(Fault::of("KVM_DEV_VFIO_FILE_ADD").held_at("door"));
+    let done = thread::scope(|scope| {
+        let run = scope.spawn(|| run_with(",backend=group", KeyWrapping::default(), &simulated));
+        simulated.acts().wait_until_held("door");
+        let remove = format!("{}/remove", &MDEV[0]["/sys/".len()..]);
+        simulated.write(&remove, "1").expect("nobody has it open yet");
+        assert_eq!(simulated.acts().release("door"), 1);
+        run.join().expect("it ends")
+    });
+    let said = done.expect_err("the device is gone");
+    assert!(said.contains("VFIO_GROUP_GET_DEVICE_FD"), "{said}");
+    assert_eq!(simulated.acts().held(), Vec::<String>::new());
 }
 
 #[test]

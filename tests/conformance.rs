@@ -27,6 +27,15 @@ macro_rules! promises {
             })*
         }
 
+        mod shared {
+            $(#[test] fn $promise() {
+                let shared = crate::share::Shared::new();
+                let mdev = [crate::command::MDEV[0], crate::command::MDEV[1]].map(Into::into);
+                super::$promise(&super::Place { host: &shared.connect(), mdev });
+                assert_eq!(shared.host.acts().held(), Vec::<String>::new(), "something is still held");
+            })*
+        }
+
         #[cfg(target_arch = "s390x")]
         mod real_host {
             $(#[test]

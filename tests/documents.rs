@@ -69,7 +69,11 @@ fn links_in_documents_lead_somewhere() {
 
 #[test]
 fn help_is_what_was_looked_at() {
-    for (name, words) in [("help.txt", vec!["--help"]), ("help-run.txt", vec!["run", "--help"])] {
+    for (name, words) in [
+        ("help.txt", vec!["--help"]),
+        ("help-run.txt", vec!["run", "--help"]),
+        ("help-sim-mount.txt", vec!["sim", "mount", "--help"]),
+    ] {
         let ran = adjunct(&words);
         assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
         assert_golden(name, &ran.stdout);

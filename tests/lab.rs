@@ -10,7 +10,12 @@ use crate::{
     },
     run::{assert_ran, assert_refused},
 };
+use adjunct_ap::HostSysfs;
 use adjunct_hypervisor::VfioBackend;
+use adjunct_simulator::{
+    HostFile, SimHost,
+    capture::{MOMENTARY, Snapshot},
+};
 use std::{
     collections::BTreeMap,
     fs,
@@ -362,4 +367,15 @@ fn a_program_without_pgste_runs_or_is_told_what_is_missing() {
 fn more_memory_than_the_host_maps_for_a_guest_is_refused_before_anything_is_made() {
     let ran = adjunct(&["run", "--host", "kvm", "--memory", "8589934592G"]);
     assert_refused(&ran, 3, &["--memory 8589934592G", "at most"]);
+}
+
+#[test]
+#[ignore = "needs tests/lab"]
+fn a_capture_of_this_host_shows_the_same_on_a_simulated_one() {
+    let ran = adjunct(&["sim", "capture"]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let host = SimHost::new(HostFile::parse(&ran.stdout).expect("a host file")).expect("a host");
+    let mut differences = Snapshot::of(&HostSysfs::default()).differences(&Snapshot::of(&host));
+    differences.retain(|difference| !MOMENTARY.contains(&difference.name()));
+    assert_eq!(differences, [], "{}", ran.stdout);
 }

@@ -276,7 +276,7 @@ fn run_while(host: &SimHost, file: PathBuf, meanwhile: impl FnOnce(&SimHost) + S
 }
 
 /// `lghi %r0,0x504`, then TAPQ until the queue 05.0004 is gone.
-const UNTIL_IT_IS_GONE: [u32; 3] = [0xa709_0504, 0xb2af_0000, 0xa784_fffe];
+pub(crate) const UNTIL_IT_IS_GONE: [u32; 3] = [0xa709_0504, 0xb2af_0000, 0xa784_fffe];
 
 #[test]
 fn the_host_gets_its_device_back_when_it_asks_and_the_guest_runs_on() {

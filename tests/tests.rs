@@ -3,6 +3,7 @@
 mod acts;
 mod command;
 mod conformance;
+mod conformance_rows;
 mod cpu;
 mod demo;
 mod documents;
@@ -12,7 +13,10 @@ mod guest_image;
 mod lab;
 mod layers;
 mod lifecycle;
+mod mount;
 mod plan;
+mod programs;
 #[cfg(target_arch = "s390x")]
 mod real_host;
 mod run;
+mod share;

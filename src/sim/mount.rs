@@ -1,0 +1,226 @@
+//! `adjunct sim mount`: a simulated host's `/sys` as files, for programs that know nothing of adjunct.
+
+mod daemon;
+mod files;
+mod nodes;
+mod point;
+
+use crate::{exit_status::ExitStatus, signals::Signals};
+use adjunct_simulator::{
+    HostFile, HostFileError, SimHost,
+    share::{Served, TimeKeeper, serve},
+};
+use clap::Args;
+use files::Files;
+use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    unistd::geteuid,
+};
+use point::{MountPoint, NAME};
+use std::{
+    fs::File,
+    io::{self, PipeReader, Write},
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+
+/// Options of `adjunct sim mount`.
+#[derive(Debug, Args)]
+pub struct MountArgs {
+    /// An empty directory; the host's /sys will be DIR/sys
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+
+    /// The host; without this option it is the built-in one
+    #[arg(long, value_name = "FILE")]
+    host_file: Option<PathBuf>,
+
+    /// Make a Unix socket for adjunct sim ctl and for adjunct run --host sim:@PATH
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+
+    /// Return when the files are there; they stay until DIR is unmounted
+    #[arg(long)]
+    daemon: bool,
+
+    /// What --daemon starts.
+    #[arg(long, hide = true, conflicts_with = "daemon")]
+    in_background: bool,
+}
+
+/// Why nothing is mounted.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// The host file describes no host.
+    #[error("no host to show")]
+    HostFile(#[from] HostFileError),
+    /// There is no such directory.
+    #[error("{}: there is no such directory; make it first", .0.display())]
+    Missing(PathBuf),
+    /// It is something else.
+    #[error("{} is not a directory", .0.display())]
+    NotADirectory(PathBuf),
+    /// There is something in it.
+    #[error("{} is not empty, and what is in it would be hidden; take an empty directory", .0.display())]
+    NotEmpty(PathBuf),
+    /// A simulated host is mounted there.
+    #[error("on {} a simulated host is mounted already; umount {} ends it", .0.display(), .0.display())]
+    InUse(PathBuf),
+    /// The process behind what is mounted there was killed.
+    #[error(
+        "on {} files are mounted whose process was killed; clear them away with: fusermount3 -u {} (as root: umount -l {})",
+        .0.display(), .0.display(), .0.display()
+    )]
+    Dead(PathBuf),
+    /// The directory can't be looked at.
+    #[error("{} can't be mounted on", directory.display())]
+    Unusable {
+        /// Which.
+        directory: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// This system has no FUSE.
+    #[error("there is no /dev/fuse; as root: modprobe fuse")]
+    NoFuse,
+    /// FUSE is not for this user.
+    #[error("/dev/fuse can't be opened; ask root for the right to mount")]
+    Forbidden(#[source] io::Error),
+    /// Users that are not root need a helper.
+    #[error("only root can mount without the program fusermount3; install fuse3")]
+    NoHelper,
+    /// Mounting was refused.
+    #[error("nothing could be mounted on {}", directory.display())]
+    Refused {
+        /// Where.
+        directory: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The control socket can't be made.
+    #[error("--control {}: the socket can't be made", path.display())]
+    Control {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The background process can't be started.
+    #[error("--daemon: the process in the background can't be started")]
+    Daemon(#[source] io::Error),
+    /// Nobody can be told that it is there.
+    #[error("standard output can't be written")]
+    Output(#[source] io::Error),
+    /// What it needs besides.
+    #[error("the operating system refused what is needed to wait for the end")]
+    Wait(#[source] io::Error),
+}
+
+impl MountError {
+    /// What the caller of `adjunct` is told.
+    pub fn status(&self) -> ExitStatus {
+        match self {
+            Self::Control { .. } | Self::Output(_) => ExitStatus::Output,
+            Self::Daemon(_) | Self::Wait(_) => ExitStatus::HostError,
+            _ => ExitStatus::Refused,
+        }
+    }
+}
+
+/// Mounts, and stays until it is told to end or somebody unmounts; with `--daemon` another process stays.
+///
+/// # Errors
+/// [`MountError`]: nothing is mounted.
+pub fn run(args: &MountArgs) -> Result<ExitStatus, MountError> {
+    if args.daemon {
+        return daemon::start(args);
+    }
+    if args.in_background {
+        daemon::leave_terminal();
+    }
+    // Before any thread is there.
+    let signals = Signals::watch().map_err(MountError::Wait)?;
+    let host =
+        SimHost::new(args.host_file.as_deref().map_or_else(|| Ok(HostFile::default()), HostFile::read)?)?;
+    let mount_point = MountPoint::new(&args.directory)?;
+    let _life = Life::of(&host, args.control.as_deref())?;
+    let (session, mounted) = mount(&host, &mount_point)?;
+    // Whoever started us may wait for this line.
+    let line = format!("{}/sys is there until SIGTERM, or umount {0}", mount_point.path().display());
+    writeln!(io::stdout(), "{line}").map_err(MountError::Output)?;
+    if args.in_background {
+        daemon::leave_outputs().map_err(MountError::Wait)?;
+    }
+    let waited = wait(&signals, &mounted);
+    mount_point.unmount();
+    drop(session);
+    waited.map(|()| ExitStatus::Success)
+}
+
+/// What makes the host's time pass.
+#[expect(dead_code, reason = "held for what they do when dropped")]
+enum Life {
+    Alone(TimeKeeper),
+    Shared(Served),
+}
+
+impl Life {
+    fn of(host: &SimHost, control: Option<&Path>) -> Result<Self, MountError> {
+        match control {
+            None => host.keep_time().map(Self::Alone).map_err(MountError::Wait),
+            Some(path) => serve(host, path)
+                .map(Self::Shared)
+                .map_err(|source| MountError::Control { path: path.to_owned(), source }),
+        }
+    }
+}
+
+/// Mounts. The pipe ends when nothing is mounted any more.
+fn mount(host: &SimHost, on: &MountPoint) -> Result<(BackgroundSession, PipeReader), MountError> {
+    let root = geteuid().is_root();
+    match File::options().read(true).write(true).open("/dev/fuse") {
+        Ok(_) => {}
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO)) => {
+            return Err(MountError::NoFuse);
+        }
+        Err(error) => return Err(MountError::Forbidden(error)),
+    }
+    let mut config = Config::default();
+    // "fuse.adjunct" is how the next one knows that it was us.
+    config.mount_options = vec![
+        MountOption::FSName(NAME.into()),
+        MountOption::CUSTOM(format!("subtype={NAME}")),
+        MountOption::NoExec,
+    ];
+    config.n_threads = Some(THREADS);
+    if root {
+        // As in /sys: all may look, and permissions say what else.
+        config.acl = SessionACL::All;
+        config.mount_options.push(MountOption::DefaultPermissions);
+    }
+    let refused = |source| MountError::Refused { directory: on.path().to_owned(), source };
+    let (mounted, end) = io::pipe().map_err(MountError::Wait)?;
+    let session = Session::new(Files::new(host.tree(), end), on.path(), &config).map_err(|error| {
+        if !root && error.kind() == io::ErrorKind::NotFound { MountError::NoHelper } else { refused(error) }
+    })?;
+    Ok((session.spawn().map_err(refused)?, mounted))
+}
+
+/// Requests that are served at once, besides writes: each of those has a thread of its own.
+const THREADS: usize = 2;
+
+/// Until a signal comes or it is unmounted.
+fn wait(signals: &Signals, mounted: &PipeReader) -> Result<(), MountError> {
+    let mut files = [signals.as_fd(), mounted.as_fd()].map(|file| PollFd::new(file, PollFlags::POLLIN));
+    loop {
+        match poll(&mut files, PollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(MountError::Wait(errno.into())),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! One simulated host for several processes: what each sees of the others, and of those that die.
+
+use crate::{
+    command::{MDEV, Ran, adjunct, command, host_file},
+    lifecycle::{END_WELL, FOR_EVER, UNTIL_IT_IS_GONE, an_ap_interruption, image},
+};
+use adjunct_ap::{Apid, Sysfs};
+use adjunct_hypervisor::{CryptoAttribute, ProtoVm};
+use adjunct_simulator::{
+    HostFile, SimHost, SimProtoVm,
+    share::{Served, SharedHost, serve},
+};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    thread,
+};
+use tempfile::TempDir;
+
+/// The built-in host, served.
+pub(crate) struct Shared {
+    pub(crate) host: SimHost,
+    served: Option<Served>,
+    dir: TempDir,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+        let served = serve(&host, &dir.path().join("host")).expect("nobody serves there");
+        Self { host, served: Some(served), dir }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("host")
+    }
+
+    pub(crate) fn connect(&self) -> SharedHost {
+        SharedHost::connect(&self.path()).expect("it is served")
+    }
+
+    /// For `--host`.
+    fn option(&self) -> String {
+        format!("sim:@{}", self.path().display())
+    }
+
+    fn ctl(&self, order: &str) -> Ran {
+        ctl(&self.path(), order)
+    }
+
+    /// Carries an order out that is not refused.
+    fn order(&self, order: &str) -> String {
+        let ran = self.ctl(order);
+        assert_eq!(ran.status, 0, "{order}: {ran:?}");
+        ran.stdout
+    }
+
+    /// A guest in a process of its own that has mdev `n` and runs `file`; it is there when this returns.
+    fn start(&self, n: usize, file: &Path) -> Running {
+        let mut child = command()
+            .args(["run", "--host", &self.option(), "--console", "off", "--event-monitor", "fd=1"])
+            .args(["--device", &device(n), "--kernel"])
+            .arg(file)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("adjunct starts");
+        let mut events = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        while !line.contains("\"ap-attached\"") {
+            line.clear();
+            assert_ne!(events.read_line(&mut line).expect("text"), 0, "it ended before it had its device");
+        }
+        Running { child, events }
+    }
+}
+
+/// A guest that runs.
+struct Running {
+    child: Child,
+    events: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Its end: status, the rest of its events, and what it said.
+    fn end(mut self) -> Ran {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.events.read_to_string(&mut stdout).expect("text");
+        self.child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("text");
+        let status = self.child.wait().expect("it ends").code().expect("not ended by a signal");
+        Ran { status, stdout, stderr }
+    }
+
+    /// SIGKILL.
+    fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it is dead");
+    }
+}
+
+fn ctl(path: &Path, order: &str) -> Ran {
+    let path = path.display().to_string();
+    adjunct(&[&["sim", "ctl", "--control", &path], &order.split(' ').collect::<Vec<_>>()[..]].concat())
+}
+
+fn device(n: usize) -> String {
+    format!("vfio-ap,sysfsdev={},id=ap0", MDEV[n])
+}
+
+/// An attribute of mdev `n`, below `/sys`.
+fn attribute(n: usize, name: &str) -> String {
+    format!("{}/{name}", &MDEV[n]["/sys/".len()..])
+}
+
+fn uuid(n: usize) -> &'static str {
+    MDEV[n].rsplit('/').next().expect("a path")
+}
+
+#[test]
+fn guests_in_two_processes_use_the_queues_of_their_own_mdevs() {
+    let shared = Shared::new();
+    let runs = [0, 1].map(|n| {
+        let run = ["run", "--host", &shared.option(), "--device", &device(n)];
+        command().args(run).stdout(Stdio::piped()).spawn().expect("adjunct starts")
+    });
+    let [first, second] = runs.map(|child| Ran::from(child.wait_with_output().expect("it ends")));
+    assert_eq!((first.status, second.status), (0, 0), "{first:?} {second:?}");
+    for (ran, has, has_not) in [(&first, "06.00ab", "05.00ff"), (&second, "05.00ff", "06.00ab")] {
+        assert!(ran.stdout.contains(&format!("{has}: ok, reply equals message")), "{ran:?}");
+        assert!(!ran.stdout.contains(has_not), "{ran:?}");
+    }
+    assert_eq!(shared.host.acts().held(), Vec::<String>::new());
+}
+
+#[test]
+fn an_mdev_that_a_guest_has_is_refused_to_another_process_until_the_first_is_killed() {
+    let shared = Shared::new();
+    let (_dir, file) = image(&[FOR_EVER], &[]);
+    let first = shared.start(0, &file);
+    let second = || adjunct(&["run", "--host", &shared.option(), "--device", &device(0)]);
+    let refused = second();
+    assert_eq!(refused.status, 3, "{refused:?}");
+    assert!(refused.stderr.contains("is open already"), "{refused:?}");
+    // This write waits until the kernel has closed the files of the dead process.
+    thread::scope(|scope| {
+        let removing = scope.spawn(|| shared.host.write(&attribute(0, "remove"), "1"));
+        first.kill();
+        removing.join().expect("it only writes").expect("it is removed");
+    });
+    let create = "devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create";
+    shared.host.write(create, uuid(0)).expect("its name is free");
+    for (attribute_name, id) in [("assign_adapter", "5"), ("assign_domain", "4")] {
+        shared.host.write(&attribute(0, attribute_name), id).expect("its queues are free");
+    }
+    assert_eq!(second().status, 0, "{:?}", second());
+}
+
+#[test]
+fn what_ctl_changes_is_there_for_everybody_and_what_it_can_not_change_is_refused() {
+    let shared = Shared::new();
+    assert_eq!(shared.order("card add 7 CEX8C"), "");
+    let client = shared.connect();
+    assert_eq!(client.read("devices/ap/card07/type").expect("it is there"), "CEX8C\n");
+    let again = shared.ctl("card add 7 CEX8C");
+    assert_eq!((again.status, again.stderr.as_str()), (3, "adjunct: card 7 is there already\n"));
+    let unknown = shared.ctl("card eject 7");
+    assert_eq!(unknown.status, 2, "{unknown:?}");
+    assert!(unknown.stderr.starts_with("adjunct: write card add ID TYPE or "), "{unknown:?}");
+    assert!(shared.order("acts").is_empty(), "an operator's changes are no program's");
+    assert!(shared.order("uevents").contains("add /devices/ap/card07 "));
+    let nowhere = ctl(&shared.dir.path().join("none"), "log");
+    assert_eq!(nowhere.status, 3, "{nowhere:?}");
+    assert!(nowhere.stderr.contains("nobody serves a simulated host there"), "{nowhere:?}");
+}
+
+#[test]
+fn a_guest_that_ctl_opens_has_its_mdev_and_gives_it_back() {
+    let shared = Shared::new();
+    let run = || adjunct(&["run", "--host", &shared.option(), "--device", &device(0)]);
+    shared.order(&format!("guest open {}", uuid(0)));
+    assert_eq!(run().status, 3);
+    let again = shared.ctl(&format!("guest open {}", uuid(0)));
+    assert_eq!(again.status, 3);
+    assert!(again.stderr.contains("refused to open") && again.stderr.contains("busy"), "{again:?}");
+    shared.order(&format!("guest close {}", uuid(0)));
+    assert_eq!(run().status, 0);
+}
+
+#[test]
+fn the_apcb_of_a_running_guest_follows_the_host_and_the_guest_sees_it() {
+    let shared = Shared::new();
+    let (_dir, file) = image(&[&UNTIL_IT_IS_GONE[..], &[END_WELL]].concat(), &[]);
+    let guest = shared.start(0, &file);
+    let adapters = |n: u8| format!("0x{n:02x}{}\n", "0".repeat(62));
+    assert!(shared.order(&format!("apcb {}", uuid(0))).starts_with(&adapters(0x06)));
+    shared.connect().write(&attribute(0, "unassign_adapter"), "5").expect("it is assigned");
+    let after = shared.ctl(&format!("apcb {}", uuid(0)));
+    // The guest may be at its end by now.
+    assert!(after.stdout.starts_with(&adapters(0x02)) || after.status == 3, "{after:?}");
+    assert_eq!(guest.end().status, 0);
+}
+
+#[test]
+fn the_crycb_has_changed_when_the_write_that_changes_it_returns() {
+    let shared = Shared::new();
+    let mut proto = SimProtoVm::create_on(&shared.connect()).expect("a VM");
+    proto.set_crypto(CryptoAttribute::EnableApie).expect("the host has AP");
+    let (vm, _vcpus) = proto.build(1).expect("a vCPU");
+    let device = vm.open_ap(PathBuf::from(MDEV[0]).into()).expect("it is free");
+    let has = || vm.apcb(0).apm.contains(Apid(6));
+    assert!(has());
+    for _ in 0..50 {
+        shared.host.write(&attribute(0, "unassign_adapter"), "6").expect("it is assigned");
+        assert!(!has());
+        shared.host.write(&attribute(0, "assign_adapter"), "6").expect("it is free");
+        assert!(has());
+    }
+    drop(device);
+    assert!(!has());
+}
+
+#[test]
+fn a_guest_takes_the_interruption_of_a_queue_on_a_host_elsewhere() {
+    an_ap_interruption(&Shared::new().option(), &device(0));
+}
+
+#[test]
+fn a_guest_elsewhere_gives_its_mdev_back_when_the_host_asks() {
+    let shared = Shared::new();
+    let (_dir, file) = image(&[FOR_EVER], &[]);
+    let guest = shared.start(0, &file);
+    shared.connect().write(&attribute(0, "remove"), "1").expect("it is removed");
+    // The guest runs on without.
+    let kill = Command::new("kill").arg(guest.child.id().to_string()).status();
+    assert!(kill.expect("kill is there").success());
+    let ran = guest.end();
+    assert_eq!(ran.status, 143, "{ran:?}");
+    assert!(ran.stdout.contains("{\"event\":\"ap-release-requested\",\"id\":\"ap0\"}\n"), "{ran:?}");
+}
+
+#[test]
+fn a_guest_whose_host_is_gone_ends_and_says_so_whether_it_runs_or_waits() {
+    let wait = [0x0202_0001_8000_0000_u64.to_be_bytes(), 0xdea0_u64.to_be_bytes()].concat();
+    for (n, code) in [FOR_EVER, 0xb2b2_0870].into_iter().enumerate() {
+        let mut shared = Shared::new();
+        let (_dir, file) = image(&[code], &[(0x870, &wait)]);
+        let guest = shared.start(n, &file);
+        drop(shared.served.take());
+        let ran = guest.end();
+        assert_eq!(ran.status, 4, "{ran:?}");
+        assert!(ran.stderr.contains("which is gone"), "{ran:?}");
+        assert!(!shared.path().exists());
+    }
+}
+
+#[test]
+fn what_is_no_request_is_answered_and_the_connection_goes_on() {
+    let shared = Shared::new();
+    let mut stream = UnixStream::connect(shared.path()).expect("it is served");
+    let mut lines = BufReader::new(stream.try_clone().expect("a descriptor")).lines();
+    let mut next = || lines.next().expect("a line").expect("text");
+    assert_eq!(next(), "{\"adjunct-host\":1}");
+    let long = [vec![b'x'; 3 << 20], b"\n".to_vec()].concat();
+    for bad in [&b"hello\n"[..], b"\xff\xfe\n", b"{\"read\":1}\n", b"{\"order\":\"card\"}\n", &long] {
+        stream.write_all(bad).expect("it is there");
+        let answer = next();
+        assert!(answer.starts_with("{\"error\":{\"kind\":\"malformed\",\"text\":"), "{answer}");
+    }
+    stream.write_all(b"{\"read\":\"bus/ap/apmask\"}\n").expect("it is there");
+    assert!(next().starts_with("{\"ok\":{\"text\":\"0x"));
+    stream.write_all(b"{\"read\":\"bus/ap/none\"}\n").expect("it is there");
+    assert!(next().contains("\"errno\":2"));
+}
+
+#[test]
+fn a_client_that_waits_for_an_mdev_holds_up_nobody_else() {
+    let shared = Shared::new();
+    shared.order(&format!("guest open {}", uuid(0)));
+    let client = shared.connect();
+    thread::scope(|scope| {
+        let removing = scope.spawn(|| client.write(&attribute(0, "remove"), "1"));
+        // Once it is going, nobody can open it.
+        let open = format!("guest open {}", uuid(0));
+        while shared.ctl(&open).stderr.contains("busy") {}
+        assert_eq!(client.read("bus/ap/bindings").ok(), shared.host.read("bus/ap/bindings").ok());
+        let other = adjunct(&["run", "--host", &shared.option(), "--device", &device(1)]);
+        assert_eq!(other.status, 0, "{other:?}");
+        shared.order(&format!("guest close {}", uuid(0)));
+        removing.join().expect("it only writes").expect("it is removed");
+    });
+}
+
+#[test]
+fn a_dump_loaded_again_is_the_same_host() {
+    let shared = Shared::new();
+    let dump = shared.order("dump");
+    let file = host_file(shared.dir.path(), &dump);
+    shared.order("card remove 5");
+    assert_ne!(shared.order("dump"), dump);
+    let load = format!("load {}", file.display());
+    shared.order(&format!("guest open {}", uuid(0)));
+    let refused = shared.ctl(&load);
+    assert_eq!(refused.status, 3, "{refused:?}");
+    assert!(refused.stderr.contains("is open in a VM"), "{refused:?}");
+    shared.order(&format!("guest close {}", uuid(0)));
+    shared.order(&load);
+    assert_eq!(shared.order("dump"), dump);
+    fs::write(&file, "kernel = \"6.12\"\n").expect("writable");
+    let other = shared.ctl(&load);
+    assert!(other.status == 3 && other.stderr.contains("start another host"), "{other:?}");
+}
+
+#[test]
+fn a_planned_fault_strikes_a_program_in_another_process() {
+    let shared = Shared::new();
+    shared.order("fault KVM_CREATE_VM: fails ENOMEM");
+    assert_eq!(shared.order("faults").lines().count(), 1);
+    let run = || adjunct(&["run", "--host", &shared.option()]);
+    let ran = run();
+    assert_eq!(ran.status, 4, "{ran:?}");
+    assert!(ran.stderr.contains("the host refused KVM_CREATE_VM"), "{ran:?}");
+    assert_eq!(run().status, 0);
+}
+
+#[test]
+fn what_listens_but_is_no_host_of_this_version_is_told_apart() {
+    for (greeting, said) in [
+        ("{\"adjunct-host\":999}\n", "the host speaks version 999"),
+        ("220 mail.example ESMTP\r\n", "no simulated host"),
+        ("", "no simulated host"),
+    ] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("other");
+        let listener = UnixListener::bind(&path).expect("nothing is there");
+        let greeter = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            stream.write_all(greeting.as_bytes()).expect("it reads");
+        });
+        let ran = adjunct(&["run", "--host", &format!("sim:@{}", path.display())]);
+        assert_eq!(ran.status, 3, "{ran:?}");
+        assert!(ran.stderr.contains(said), "{ran:?}");
+        greeter.join().expect("it greets");
+    }
+}
+
+#[test]
+fn a_host_that_is_served_is_there_until_a_signal_ends_it_and_is_served_once() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("host");
+    let serve = ["sim", "serve", "--control", path.to_str().expect("text")];
+    let mut server = command().args(serve).spawn().expect("adjunct starts");
+    while !path.exists() {
+        assert_eq!(server.try_wait().expect("a child"), None, "it serves");
+        thread::yield_now();
+    }
+    let second = adjunct(&serve);
+    assert_eq!(second.status, 3, "{second:?}");
+    assert!(second.stderr.contains("served there already"), "{second:?}");
+    assert_eq!(ctl(&path, "held").status, 0);
+    let kill = Command::new("kill").arg(server.id().to_string()).status();
+    assert!(kill.expect("kill is there").success());
+    assert_eq!(server.wait().expect("it ends").code(), Some(0));
+    assert!(!path.exists());
+}
