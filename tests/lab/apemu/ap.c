@@ -39,6 +39,8 @@ enum response {
 #define STATUS_FULL		0x20000000
 #define STATUS_INTERRUPTS	0x01000000
 
+#define QCI_APXA		0x40000000
+
 #define QUEUE_DEPTH		8
 #define MAX_MESSAGE		0x3000
 #define MIN_REPLY		16
@@ -66,15 +68,21 @@ struct queue {
 
 struct card {
 	bool present;
-	u8 type;		/* 10 for CEX4 to 14 for CEX8 */
+	u8 type;		/* 10 for CEX4 to 14 for CEX8; also 9 and 15 */
 	char mode;		/* 'c', 'p' or 'a' */
 	bool deconfigured;
 	bool checkstopped;
+	u64 missing[4];		/* domains for which it has no queue */
 	struct queue *queues[256];
 };
 
 static struct card all[256];
 static struct ap_masks installed;
+/* What QCI says besides the masks; the ids are the highest there can be. */
+static struct {
+	u32 flags;
+	u8 max_adapter, max_domain;
+} machine;
 static DEFINE_SPINLOCK(lock);
 
 static void mask_assign(u64 *mask, unsigned int nr, bool on)
@@ -123,6 +131,39 @@ static int make_queues(struct card *card)
 	return 0;
 }
 
+/*
+ * What the AP bus read of QCI when it was loaded, and does not read again: for
+ * it the machine is another from now on.
+ */
+static void tell_bus(const char *name, int id)
+{
+	int *maximum = apemu_symbol(name);
+
+	if (maximum)
+		*maximum = id;
+}
+
+/* "0xe0000000,63,84": QCI's flags, the highest adapter and domain. */
+static int set_machine(char *arg)
+{
+	unsigned int flags, max_adapter, max_domain;
+	unsigned long irq;
+	bool extended;
+
+	if (sscanf(arg, "%i,%i,%i", &flags, &max_adapter, &max_domain) != 3 ||
+	    max_adapter > 255 || max_domain > 255)
+		return -EINVAL;
+	spin_lock_irqsave(&lock, irq);
+	machine.flags = flags;
+	machine.max_adapter = max_adapter;
+	machine.max_domain = max_domain;
+	spin_unlock_irqrestore(&lock, irq);
+	extended = flags & QCI_APXA;
+	tell_bus("ap_max_adapter_id", extended && max_adapter ? max_adapter : 63);
+	tell_bus("ap_max_domain_id", extended && max_domain ? max_domain : 15);
+	return 0;
+}
+
 /* "5=cex8c". An adapter that is there already stays as it is, but for its kind. */
 static int add_card(char *arg)
 {
@@ -137,7 +178,7 @@ static int add_card(char *arg)
 	*kind++ = 0;
 	if (kstrtouint(arg, 0, &id) || id >= ARRAY_SIZE(all) ||
 	    strlen(kind) != 5 || strncmp(kind, "cex", 3) ||
-	    kind[3] < '4' || kind[3] > '8' || !strchr("cpa", kind[4]))
+	    kind[3] < '3' || kind[3] > '9' || !strchr("cpa", kind[4]))
 		return -EINVAL;
 	card = &all[id];
 	rc = make_queues(card);
@@ -188,14 +229,18 @@ static int for_each_word(const char *list, int (*fn)(char *word))
 /* As the module parameters say; queues of adapters that were there all along keep their state. */
 static int install(void)
 {
-	struct ap_masks before;
+	char qci[] = "0xc0000000,255,255", plain[] = "0x80000000,0,0";
 	unsigned long flags;
 	unsigned int i, j;
 	int rc;
 
+	rc = set_machine(apxa ? qci : plain);
+	if (rc)
+		return rc;
 	spin_lock_irqsave(&lock, flags);
-	before = installed;
 	memset(&installed, 0, sizeof(installed));
+	for (i = 0; i < ARRAY_SIZE(all); i++)
+		memset(all[i].missing, 0, sizeof(all[i].missing));
 	for (i = 0; i < ARRAY_SIZE(all); i++)
 		for (j = 0; j < ARRAY_SIZE(all[i].queues) && all[i].queues[j]; j++)
 			memset(&all[i].queues[j]->count, 0,
@@ -214,9 +259,60 @@ static int install(void)
 	return 0;
 }
 
+/* No adapters, no domains; what was in the queues is gone. */
+static void clear(void)
+{
+	unsigned long flags;
+	unsigned int i;
+
+	spin_lock_irqsave(&lock, flags);
+	memset(&installed, 0, sizeof(installed));
+	for (i = 0; i < ARRAY_SIZE(all); i++) {
+		all[i].present = false;
+		memset(all[i].missing, 0, sizeof(all[i].missing));
+	}
+	spin_unlock_irqrestore(&lock, flags);
+}
+
 int ap_init(void)
 {
 	return install();
+}
+
+/* "05.0004", as the kernel names a queue; NULL if there is no such. */
+static struct queue *queue_named(const char *name, unsigned int *apid,
+				 unsigned int *apqi)
+{
+	if (sscanf(name, "%x.%x", apid, apqi) != 2 || *apid > 255 || *apqi > 255)
+		return NULL;
+	return all[*apid].queues[*apqi];
+}
+
+static int control_queue(const char *command, const char *name)
+{
+	struct message *message = NULL;
+	unsigned int apid, apqi;
+	unsigned long flags;
+	struct queue *queue;
+
+	queue = queue_named(name, &apid, &apqi);
+	if (!queue)
+		return -EINVAL;
+	if (!strcmp(command, "queue-leave")) {
+		message = kzalloc(sizeof(*message) + MIN_REPLY, GFP_KERNEL);
+		if (!message)
+			return -ENOMEM;
+		message->length = MIN_REPLY;
+	}
+	spin_lock_irqsave(&lock, flags);
+	if (message) {
+		list_add_tail(&message->list, &queue->replies);
+		queue->waiting++;
+	} else {
+		mask_assign(all[apid].missing, apqi, !strcmp(command, "queue-del"));
+	}
+	spin_unlock_irqrestore(&lock, flags);
+	return 0;
 }
 
 static int control_card(const char *command, unsigned int id)
@@ -229,6 +325,10 @@ static int control_card(const char *command, unsigned int id)
 	} else if (!strcmp(command, "dom-del")) {
 		mask_assign(installed.aqm, id, false);
 		mask_assign(installed.adm, id, false);
+	} else if (!strcmp(command, "usage-add") || !strcmp(command, "usage-del")) {
+		mask_assign(installed.aqm, id, command[6] == 'a');
+	} else if (!strcmp(command, "ctrl-add") || !strcmp(command, "ctrl-del")) {
+		mask_assign(installed.adm, id, command[5] == 'a');
 	} else if (!strcmp(command, "decfg") || !strcmp(command, "cfg")) {
 		card->deconfigured = *command == 'd';
 	} else if (!strcmp(command, "cstop") || !strcmp(command, "cstart")) {
@@ -248,9 +348,17 @@ int ap_control(char *command)
 
 	if (!strcmp(command, "reset"))
 		return install();
+	if (!strcmp(command, "clear")) {
+		clear();
+		return 0;
+	}
 	if (!arg)
 		return -EINVAL;
 	*arg++ = 0;
+	if (!strcmp(command, "machine"))
+		return set_machine(arg);
+	if (!strncmp(command, "queue-", 6))
+		return control_queue(command, arg);
 	if (!strcmp(command, "card-add"))
 		return add_card(arg);
 	if (!strcmp(command, "dom-add"))
@@ -324,7 +432,8 @@ static struct queue *find_queue(struct ap_caller *caller, enum response *rc)
 	const struct ap_masks *limits = caller->limits ?: &installed;
 
 	*rc = RC_NOT_AVAILABLE;
-	if (!card->present || !ap_mask_test(installed.aqm, apqi))
+	if (!card->present || !ap_mask_test(installed.aqm, apqi) ||
+	    ap_mask_test(card->missing, apqi))
 		return NULL;
 	if (!ap_mask_test(limits->apm, apid) || !ap_mask_test(limits->aqm, apqi))
 		return NULL;
@@ -339,9 +448,10 @@ static u64 hardware_info(const struct card *card)
 	u64 functions = card->mode == 'c' ? 0x92 : card->mode == 'p' ? 0x86 : 0x6a;
 
 	/* Bit 6 is APXA. */
-	if (!apxa)
+	if (!(machine.flags & QCI_APXA))
 		functions &= ~0x02ULL;
-	return functions << 56 | (u64)card->type << 24 | 0xff0300 | (QUEUE_DEPTH - 1);
+	return functions << 56 | (u64)card->type << 24 | (u64)machine.max_domain << 16 |
+	       0x0300 | (QUEUE_DEPTH - 1);
 }
 
 static int test_queue(struct ap_caller *caller)
@@ -413,10 +523,9 @@ static int query_configuration(struct ap_caller *caller)
 		struct ap_masks masks;
 		u8 reserved_112[16];
 	} __packed info = {
-		/* APSC, APXA */
-		.flags = apxa ? 0xc0000000 : 0x80000000,
-		.max_adapter = apxa ? 0xff : 0,
-		.max_domain = apxa ? 0xff : 0,
+		.flags = machine.flags,
+		.max_adapter = machine.max_adapter,
+		.max_domain = machine.max_domain,
 		.masks = installed,
 	};
 	int i;
@@ -430,7 +539,7 @@ static int query_configuration(struct ap_caller *caller)
 	return caller->write(caller->priv, *caller->gr[2], &info, sizeof(info));
 }
 
-/* Query adapter compatibility: the type it is. */
+/* Query adapter compatibility: the type it is, or the newest that the caller knows. */
 static int query_compatibility(struct ap_caller *caller)
 {
 	const struct card *card = &all[*caller->gr[0] >> 8 & 0xff];
@@ -439,7 +548,7 @@ static int query_compatibility(struct ap_caller *caller)
 
 	queue = find_queue(caller, &rc);
 	if (queue)
-		*caller->gr[2] = (u64)card->type << 24;
+		*caller->gr[2] = (u64)min_t(u8, card->type, *caller->gr[1] >> 24) << 24;
 	return end(caller, queue, rc);
 }
 
