@@ -49,11 +49,13 @@ impl ExitStatus {
     /// What it means, for people.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Success => "the guest ended as it should (disabled wait at address 0, or power off)",
+            Self::Success => {
+                "the guest ended as it should (disabled wait at address 0, or power off), or the command did what it was asked"
+            }
             Self::GuestFailed => "the guest ended badly: disabled wait elsewhere, or a loop of interruptions",
             Self::Usage => "the command line can't be understood; nothing was done",
             Self::Refused => "what was asked for can't work on this host; nothing was changed",
-            Self::HostError => "the host refused a request; everything was given back",
+            Self::HostError => "the host refused a request, or is gone; everything was given back",
             Self::Output => "console, log, events or standard output could not be written",
             Self::HungUp => "ended by SIGHUP",
             Self::Interrupted => "ended by SIGINT",

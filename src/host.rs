@@ -74,6 +74,12 @@ pub enum HostError {
         #[source]
         source: std::io::Error,
     },
+    /// It is the socket of a host that somebody keeps, not a host file.
+    #[error("--host sim:{}: that is a socket; for the host that is kept there write --host sim:@{}", path.display(), path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+    },
     /// The file describes no host.
     #[error("{name} describes no host")]
     File {
@@ -146,6 +152,9 @@ impl Host {
             },
             Some(HostChoice::Simulated) => Ok(Self::simulated(&builtin()?)),
             Some(HostChoice::SimulatedFrom(path)) => {
+                if fs::metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
+                    return Err(HostError::Socket { path: path.clone() });
+                }
                 let text = fs::read_to_string(path)
                     .map_err(|source| HostError::Unreadable { path: path.clone(), source })?;
                 Ok(Self::simulated(&start(&text, &path.display().to_string())?))

@@ -95,6 +95,7 @@ fn all_that_the_machine_offers_can_be_given_to_a_guest(place: &Place<'_>) {
     assert_eq!(vm.create_vcpus(2).expect("two vCPUs").vcpus.len(), 2);
 }
 
+// 181: kvm-s390.c:kvm_s390_vm_has_attr
 fn ap_interpretation_is_offered_by_attribute_and_capability_alike(place: &Place<'_>) {
     let host = place.host;
     let vm = vm_with_memory(host);
@@ -116,6 +117,7 @@ fn a_feature_the_machine_lacks_is_refused_with_einval(place: &Place<'_>) {
     vm.set_model(ModelAttribute::ProcessorFeat(&have)).expect("what it has");
 }
 
+// 185: kvm-s390.c:kvm_s390_vm_set_crypto
 fn key_wrapping_without_facility_76_is_refused_with_einval(place: &Place<'_>) {
     let host = place.host;
     let mut attributes = all_of(host);
@@ -150,6 +152,7 @@ fn a_kick_before_the_run_is_not_lost(place: &Place<'_>) {
     assert_eq!(vcpu.run().expect("runs"), Exit::Interrupted);
 }
 
+// 141: drivers/vfio/group.c:vfio_group_fops_open
 fn an_mdev_can_be_open_once(place: &Place<'_>) {
     let host = place.host;
     let (first, second) = (vm_with_memory(host), vm_with_memory(host));
@@ -161,6 +164,7 @@ fn an_mdev_can_be_open_once(place: &Place<'_>) {
     );
 }
 
+// 138: vfio_ap_ops.c:vfio_ap_mdev_set_kvm
 fn a_vm_can_have_one_vfio_ap_device(place: &Place<'_>) {
     let host = place.host;
     let built = vm_with_memory(host).create_vcpus(1).expect("built");
@@ -176,6 +180,7 @@ fn a_path_without_an_mdev_is_refused(place: &Place<'_>) {
     assert_eq!(built.vm.open_ap(Path::new(nothing).into()).expect_err("there is none").errno.errno(), ENOENT);
 }
 
+// 140: vfio_ap_ops.c:vfio_ap_mdev_set_kvm
 fn the_device_is_an_ap_device_that_can_be_reset(place: &Place<'_>) {
     let host = place.host;
     let built = vm_with_memory(host).create_vcpus(1).expect("built");
@@ -218,6 +223,7 @@ fn after_the_device_is_closed_another_vm_can_open_it(place: &Place<'_>) {
     built.vm.open_ap(place.mdev[0].as_path().into()).expect("it is free again");
 }
 
+// 178: priv.c:handle_pqap
 fn a_guest_without_ap_interpretation_leaves_at_pqap(place: &Place<'_>) {
     let host = place.host;
     let memory = memory();

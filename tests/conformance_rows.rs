@@ -8,8 +8,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where tests with rows are, below the workspace.
-const SUITES: [&str; 3] = ["simulator/tests/conformance", "simulator/tests/kvm_host", "simulator/src/kvm"];
+/// Sources of tests with rows, below the workspace; what their names begin with; where those run that are not shared
+/// by `on_every_host!`.
+const SUITES: [(&str, &str, &str); 7] = [
+    ("simulator/tests/conformance", "conformance", SIMULATOR),
+    ("simulator/tests/kvm_host", "kvm_host", SIMULATOR),
+    ("simulator/src/kvm", "kvm", SIMULATOR),
+    ("hypervisor/tests/kvm", "hypervisor", LAB),
+    ("tests/conformance.rs", "tests::conformance", BOTH),
+    ("tests/lab.rs", "tests::lab", LAB),
+    ("tests/real_host", "tests::real_host", LAB),
+];
+const SIMULATOR: &str = "simulator";
+const LAB: &str = "lab";
+const BOTH: &str = "simulator, lab";
 /// The list's last row.
 const LAST: u16 = 214;
 
@@ -18,6 +30,9 @@ fn root() -> PathBuf {
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
+    if folder.is_file() {
+        return vec![folder.to_owned()];
+    }
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut all: Vec<PathBuf> = entries
         .flat_map(|entry| {
@@ -46,17 +61,18 @@ fn dedented(text: &str) -> String {
 /// For each row its tests and where they run, as the document writes it.
 fn tests() -> BTreeMap<u16, Vec<(String, &'static str)>> {
     let mut tests: BTreeMap<u16, Vec<(String, &'static str)>> = BTreeMap::new();
-    for suite in SUITES {
+    for (suite, prefix, alone) in SUITES {
         let folder = root().join(suite);
         for path in sources(&folder) {
             let text = fs::read_to_string(&path).expect("readable");
             let shared: Vec<&str> = text
-                .split_once("\non_every_host! {\n")
+                .split_once("on_every_host! {\n")
                 .and_then(|(_, rest)| rest.split_once("\n}"))
                 .map_or(Vec::new(), |(names, _)| names.split_whitespace().collect());
             let module = path.with_extension("");
-            let module = module.strip_prefix(&folder).expect("inside").to_string_lossy().replace('/', "::");
-            let suite = folder.file_name().expect("named").to_string_lossy();
+            let module = module.strip_prefix(folder.with_extension("")).expect("inside");
+            let module: String =
+                module.iter().flat_map(|name| ["::".into(), name.to_string_lossy()]).collect();
             let mut rows = Vec::new();
             let mut current = None;
             // Unit tests stand one level deeper.
@@ -65,8 +81,8 @@ fn tests() -> BTreeMap<u16, Vec<(String, &'static str)>> {
                 // Those of proptest stand deeper.
                 let function = line.strip_prefix("fn ").or_else(|| line.strip_prefix("    fn "));
                 if let Some(name) = function.and_then(|rest| rest.split('(').next()) {
-                    let place = if shared.contains(&name) { "simulator, lab" } else { "simulator" };
-                    current = Some((format!("{suite}::{module}::{name}"), place));
+                    let place = if shared.contains(&name) { BOTH } else { alone };
+                    current = Some((format!("{prefix}{module}::{name}"), place));
                 }
                 // Before a test, or inside of it.
                 match &current {
@@ -103,8 +119,9 @@ fn the_list_of_conformance_names_the_tests_that_hold_each_row() {
                 let [number, area, case, expected, _, _] = cells[..] else { panic!("six cells: {line}") };
                 let of_row = tests.get(&row).map(Vec::as_slice).unwrap_or_default();
                 let names: Vec<String> = of_row.iter().map(|(name, _)| format!("`{name}`")).collect();
-                let lab = of_row.iter().any(|(_, place)| place.ends_with("lab"));
-                let place = if lab { "simulator, lab" } else { "simulator" };
+                let on = |wanted| of_row.iter().any(|(_, place)| [wanted, BOTH].contains(place));
+                assert!(on(SIMULATOR), "{row}: nothing holds it on the simulator");
+                let place = if on(LAB) { BOTH } else { SIMULATOR };
                 now += &format!("{number} | {area} | {case} | {expected} | {} | {place} |", names.join(", "));
             }
         }

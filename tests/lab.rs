@@ -127,6 +127,7 @@ fn write(attribute: &str, value: &str) {
     fs::write(mdev().join(attribute), value).unwrap_or_else(|e| panic!("{value} to {attribute}: {e}"));
 }
 
+// 188: kvm-s390.c:kvm_arch_crypto_set_masks
 #[test]
 #[ignore = "needs tests/lab"]
 fn sie_is_given_the_masks_of_the_mdev_and_apie() {
@@ -212,6 +213,7 @@ fn domains_can_be_taken_and_given_while_the_guest_runs() {
     assert_eq!(guest.end_with("TERM"), Some(143));
 }
 
+// 158: vfio_ap_ops.c:vfio_ap_mdev_request
 #[test]
 #[ignore = "needs tests/lab"]
 fn removing_the_mdev_takes_the_device_from_the_running_guest() {
@@ -227,6 +229,7 @@ fn removing_the_mdev_takes_the_device_from_the_running_guest() {
     assert_eq!(guest.end_with("TERM"), Some(143));
 }
 
+// 180: interrupt.c:__deliver_io
 #[test]
 #[ignore = "needs tests/lab"]
 fn a_guest_takes_the_interruption_of_a_queue_that_has_a_reply() {

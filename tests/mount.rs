@@ -275,6 +275,83 @@ fn a_remove_that_waits_for_a_guest_holds_up_nobody() {
 
 #[test]
 #[ignore = "needs FUSE; ./check runs it"]
+fn reads_that_a_plan_holds_hold_up_nobody() {
+    let sockets = tempfile::tempdir().expect("a temporary directory");
+    let socket = sockets.path().join("control").display().to_string();
+    let mounted = Mounted::with(&["--control", &socket]);
+    let order = |words: &[&str]| {
+        let ran = adjunct(&[&["sim", "ctl", "--control", &socket], words].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        ran.stdout
+    };
+    const HELD: usize = 4;
+    for n in 1..=HELD {
+        order(&["fault", &format!("read on /sys/bus/ap/config_time nth {n}: held door")]);
+    }
+    thread::scope(|scope| {
+        let read = || mounted.read("sys/bus/ap/config_time");
+        let readers: Vec<_> = (0..HELD).map(|_| scope.spawn(read)).collect();
+        // A plan that has struck is no plan any more.
+        while !order(&["faults"]).is_empty() {
+            thread::yield_now();
+        }
+        assert_eq!(mounted.read("sys/bus/ap/poll_thread").expect("readable"), "0\n");
+        mounted.write("sys/bus/ap/config_time", "31").expect("taken");
+        assert!(readers.iter().all(|reader| !reader.is_finished()));
+        order(&["release", "door"]);
+        for reader in readers {
+            assert_eq!(reader.join().expect("no panic").expect("readable"), "31\n");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs FUSE; ./check runs it"]
+fn without_memory_for_a_thread_a_file_is_refused_and_the_mount_stays() {
+    let mounted = Mounted::new();
+    let process = mounted.process.id().to_string();
+    let limit = |bytes: &str| {
+        let limited = Command::new("prlimit").args(["--pid", &process, &format!("--as={bytes}:")]).status();
+        assert!(limited.expect("util-linux is there").success());
+    };
+    let path = "sys/bus/ap/config_time";
+    let (read, mut write) =
+        (File::open(mounted.path(path)), OpenOptions::new().write(true).open(mounted.path(path)));
+    // A thread's stack has 2 MiB.
+    limit("4096");
+    for _ in 0..4 {
+        assert_eq!(errno(read.as_ref().expect("open").read_at(&mut [0], 0)), Some(libc::EIO));
+        assert_eq!(errno(write.as_mut().expect("open").write(b"31")), Some(libc::EIO));
+    }
+    limit("unlimited");
+    assert_eq!(mounted.read(path).expect("readable"), "30\n");
+}
+
+#[test]
+#[ignore = "needs FUSE; ./check runs it"]
+fn a_host_file_that_is_loaded_takes_all_old_files_along() {
+    let sockets = tempfile::tempdir().expect("a temporary directory");
+    let socket = sockets.path().join("control").display().to_string();
+    let mounted = Mounted::with(&["--control", &socket]);
+    let order = |words: &[&str]| {
+        let ran = adjunct(&[&["sim", "ctl", "--control", &socket], words].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        ran.stdout
+    };
+    let path = mounted.path(MDEV).join("matrix");
+    let mode = || fs::metadata(&path).expect("it is there").permissions().mode() & 0o7777;
+    let mut before = File::open(&path).expect("readable");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("its owner may");
+    assert_eq!(mode(), 0o400);
+    let file = sockets.path().join("host.toml");
+    fs::write(&file, order(&["dump"])).expect("writable");
+    order(&["load", &file.display().to_string()]);
+    assert_eq!(errno(before.read(&mut [0; 10])), Some(libc::ENODEV));
+    assert_eq!(mode(), 0o444);
+}
+
+#[test]
+#[ignore = "needs FUSE; ./check runs it"]
 fn each_signal_that_ends_it_leaves_nothing_mounted() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let mut mounted = Mounted::new();
@@ -338,25 +415,35 @@ fn time_passes_for_a_mounted_host_so_resets_end() {
     }
 }
 
-#[test]
-fn a_place_that_cannot_be_mounted_on_is_named_with_the_reason() {
+/// What `sim mount` with `options` says of places that it can't mount on.
+fn places_that_cannot_be_mounted_on(options: &[&str]) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = host_file(dir.path(), "");
-    let mount = |place: &Path, options: &[&str]| {
+    let mount = |place: &Path, more: &[&str]| {
         let place = place.display().to_string();
-        show(adjunct(&[&["sim", "mount"], options, &[&place]].concat()))
+        show(adjunct(&[&["sim", "mount"], options, more, &[&place]].concat()))
     };
-    for options in [&[][..], &["--daemon"]] {
-        let (status, said) = mount(&dir.path().join("none"), options);
-        assert!(status == 3 && said.contains("none: there is no such directory"), "{status} {said}");
-        assert_eq!(said.lines().count(), 1, "said once: {said}");
-        let (status, said) = mount(&file, options);
-        assert!(status == 3 && said.contains("is not a directory"), "{status} {said}");
-        let (status, said) = mount(dir.path(), options);
-        assert!(status == 3 && said.contains("is not empty"), "{status} {said}");
-        let (status, said) = mount(dir.path(), &[options, &["--host-file", "/no/such/file"]].concat());
-        assert!(status == 3 && said.contains("/no/such/file"), "{status} {said}");
-    }
+    let (status, said) = mount(&dir.path().join("none"), &[]);
+    assert!(status == 3 && said.contains("none: there is no such directory"), "{status} {said}");
+    assert_eq!(said.lines().count(), 1, "said once: {said}");
+    let (status, said) = mount(&file, &[]);
+    assert!(status == 3 && said.contains("is not a directory"), "{status} {said}");
+    let (status, said) = mount(dir.path(), &[]);
+    assert!(status == 3 && said.contains("is not empty"), "{status} {said}");
+    let (status, said) = mount(dir.path(), &["--host-file", "/no/such/file"]);
+    assert!(status == 3 && said.contains("/no/such/file"), "{status} {said}");
+}
+
+#[test]
+fn a_place_that_cannot_be_mounted_on_is_named_with_the_reason() {
+    places_that_cannot_be_mounted_on(&[]);
+}
+
+// Not as an emulated program, which can't start itself.
+#[test]
+#[ignore = "needs FUSE; ./check runs it"]
+fn a_daemon_too_names_the_place_that_cannot_be_mounted_on() {
+    places_that_cannot_be_mounted_on(&["--daemon"]);
 }
 
 #[test]

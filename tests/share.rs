@@ -265,10 +265,11 @@ fn what_is_no_request_is_answered_and_the_connection_goes_on() {
     let mut next = || lines.next().expect("a line").expect("text");
     assert_eq!(next(), "{\"adjunct-host\":1}");
     let long = [vec![b'x'; 3 << 20], b"\n".to_vec()].concat();
-    for bad in [&b"hello\n"[..], b"\xff\xfe\n", b"{\"read\":1}\n", b"{\"order\":\"card\"}\n", &long] {
+    let malformed = [&b"hello\n"[..], b"\xff\xfe\n", b"{\"read\":1}\n", b"{\"order\":\"card\"}\n"];
+    for (bad, kind) in malformed.map(|bad| (bad, "malformed")).into_iter().chain([(&long[..], "too-long")]) {
         stream.write_all(bad).expect("it is there");
         let answer = next();
-        assert!(answer.starts_with("{\"error\":{\"kind\":\"malformed\",\"text\":"), "{answer}");
+        assert!(answer.starts_with(&format!("{{\"error\":{{\"kind\":\"{kind}\",\"text\":")), "{answer}");
     }
     stream.write_all(b"{\"read\":\"bus/ap/apmask\"}\n").expect("it is there");
     assert!(next().starts_with("{\"ok\":{\"text\":\"0x"));
@@ -312,6 +313,65 @@ fn a_dump_loaded_again_is_the_same_host() {
     fs::write(&file, "kernel = \"6.12\"\n").expect("writable");
     let other = shared.ctl(&load);
     assert!(other.status == 3 && other.stderr.contains("start another host"), "{other:?}");
+}
+
+#[test]
+fn what_is_longer_than_a_request_can_be_printed_and_is_refused_as_a_host_file() {
+    let shared = Shared::new();
+    let long = "x".repeat(4000);
+    for _ in 0..300 {
+        shared.host.write("bus/ap/apmask", &long).expect_err("that is no mask");
+    }
+    let acts = shared.order("acts");
+    assert!(acts.len() > 1 << 20, "{}", acts.len());
+    assert_eq!(acts, shared.host.acts().text());
+    let file = host_file(shared.dir.path(), &format!("# {}\n{}", "y".repeat(1 << 20), shared.order("dump")));
+    let load = shared.ctl(&format!("load {}", file.display()));
+    assert_eq!(load.status, 3, "{load:?}");
+    assert!(load.stderr.contains("the host file is too long"), "{load:?}");
+    assert_eq!(shared.order("held"), "");
+}
+
+#[test]
+fn a_control_socket_that_is_in_use_is_refused_in_the_same_words_by_all() {
+    let shared = Shared::new();
+    let (control, empty) = (shared.path().display().to_string(), tempfile::tempdir().expect("a directory"));
+    let directory = empty.path().display().to_string();
+    let serve = adjunct(&["sim", "serve", "--control", &control]);
+    let mount = adjunct(&["sim", "mount", &directory, "--control", &control]);
+    assert_eq!((serve.status, mount.status), (3, 3), "{serve:?} {mount:?}");
+    assert_eq!(serve.stderr, mount.stderr);
+    let said = format!("adjunct: --control {control}: a simulated host is served there already");
+    assert!(serve.stderr.starts_with(&said), "{serve:?}");
+    let file = empty.path().join("file");
+    fs::write(&file, "mine").expect("writable");
+    let unusable = adjunct(&["sim", "serve", "--control", file.to_str().expect("text")]);
+    assert_eq!(unusable.status, 5, "{unusable:?}");
+    assert!(unusable.stderr.contains("the socket can't be made"), "{unusable:?}");
+}
+
+#[test]
+fn a_socket_given_as_a_host_file_is_said_to_be_one() {
+    let shared = Shared::new();
+    let ran = adjunct(&["run", "--host", &format!("sim:{}", shared.path().display())]);
+    assert_eq!(ran.status, 3, "{ran:?}");
+    assert!(ran.stderr.contains(&shared.option()), "{ran:?}");
+}
+
+#[test]
+fn an_act_that_is_held_goes_on_when_ctl_releases_it() {
+    let shared = Shared::new();
+    shared.order("fault write: held door");
+    let client = shared.connect();
+    thread::scope(|scope| {
+        let held = scope.spawn(|| client.write("bus/ap/config_time", "77"));
+        shared.host.acts().wait_until_held("door");
+        assert_ne!(client.read("bus/ap/config_time").expect("it is there"), "77\n");
+        shared.order("release door");
+        held.join().expect("it only writes").expect("only late");
+    });
+    assert_eq!(client.read("bus/ap/config_time").expect("it is there"), "77\n");
+    assert_eq!(shared.ctl("release door").status, 3);
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub type GuestMemory = GuestRegionCollection<GuestRegion>;
 
 /// A block of guest memory that begins at a multiple of 1 MiB in this process, wherever it is for the guest.
 ///
-/// Kernels up to 6.12 refuse other blocks with EINVAL (`arch/s390/kvm/kvm-s390.c: kvm_arch_prepare_memory_region`), later
+/// Kernels before 7.2 refuse other blocks with EINVAL (`arch/s390/kvm/kvm-s390.c: kvm_arch_prepare_memory_region`), later
 /// ones can map large pages only into such.
 #[derive(Debug)]
 pub struct GuestRegion {
@@ -74,7 +74,7 @@ impl GuestMemoryRegionBytes for GuestRegion {}
 
 /// A size of guest memory: a multiple of 1 MiB, at least one.
 ///
-/// Kernels up to 6.12 refuse memory slots that are not multiples of 1 MiB with EINVAL
+/// Kernels before 7.2 refuse memory slots that are not multiples of 1 MiB with EINVAL
 /// (`kvm_arch_prepare_memory_region`), and SCLP counts memory in such units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MemorySize(u64);

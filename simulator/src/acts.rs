@@ -13,19 +13,35 @@ use crate::Clock;
 use adjunct_hypervisor::KernelError;
 use fault::{Effect, Strike};
 use std::{
+    collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+/// How many acts are kept: the last.
+const KEPT: usize = 16 * 1024;
+
 #[derive(Debug, Default)]
 struct State {
-    acts: Vec<String>,
+    acts: VecDeque<String>,
+    /// How many there ever were.
+    count: usize,
     held: Vec<String>,
     faults: Vec<Fault>,
     /// Who waits at a gate: its name, and a number of its own.
     waiting: Vec<(String, u64)>,
     /// Counts those who ever waited.
     arrivals: u64,
+}
+
+impl State {
+    fn note(&mut self, act: String) {
+        self.count += 1;
+        if self.acts.len() == KEPT {
+            self.acts.pop_front();
+        }
+        self.acts.push_back(act);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +95,7 @@ impl Acts {
         wait: impl FnOnce(Duration),
     ) -> Result<(), i32> {
         self.suffer(request, target, true, wait).map_or(Ok(()), Err)?;
-        self.state().acts.push(format!("{request} {target}"));
+        self.state().note(format!("{request} {target}"));
         Ok(())
     }
 
@@ -169,14 +185,14 @@ impl Acts {
         Held { acts: self.clone(), what }
     }
 
-    /// The acts so far, one a line: `KVM_CREATE_VM /dev/kvm`.
+    /// The acts so far, or the last 16,384 of them, one a line: `KVM_CREATE_VM /dev/kvm`.
     pub fn text(&self) -> String {
         self.state().acts.iter().map(|act| format!("{act}\n")).collect()
     }
 
-    /// How many acts there were.
+    /// How many acts there were, with those that [`Acts::text`] has no more.
     pub fn len(&self) -> usize {
-        self.state().acts.len()
+        self.state().count
     }
 
     /// Whether nothing was done.
@@ -224,6 +240,18 @@ mod tests {
         assert_eq!((clock.now(), acts.planned()), (7_200_000_000_000, Vec::new()));
         acts.act("a", "x").expect("not again");
         assert_eq!(acts.text(), "a x\n");
+    }
+
+    #[test]
+    fn a_host_that_lives_long_keeps_the_last_acts_and_counts_all() {
+        let acts = Acts::default();
+        acts.plan(Fault::of("a").nth(KEPT + 2).fails_with(libc::EIO));
+        (0..=KEPT).for_each(|n| acts.act("a", n.to_string()).expect("not yet"));
+        assert_eq!(acts.len(), KEPT + 1);
+        let text = acts.text();
+        assert_eq!((text.lines().count(), text.lines().next()), (KEPT, Some("a 1")));
+        assert!(acts.act("a", "x").is_err(), "the plan counted what was forgotten");
+        assert_eq!(acts.len(), KEPT + 1);
     }
 
     #[test]

@@ -115,15 +115,16 @@ impl Adapters {
     /// NQAP: puts a message of `psmid` into the queue.
     pub fn enqueue(&self, apqn: Apqn, psmid: u64, message: &[u8]) -> QueueStatus {
         let service = u64::try_from(self.machine().service_time.as_nanos()).unwrap_or(u64::MAX);
-        self.on_queue(apqn, |card, queue, now| {
+        let status = self.on_queue(apqn, |card, queue, now| {
             let response = if message.len() > card.max_message_bytes() {
                 Response::MessageTooBig
             } else {
                 queue.enqueue(psmid, message, card.depth, now.saturating_add(service))
             };
             queue.status(response, card.depth, now)
-        })
-        .unwrap_or_else(|status| status)
+        });
+        self.clock.plan();
+        status.unwrap_or_else(|status| status)
     }
 
     /// DQAP: takes up to `room` bytes of the next reply. The part is there when the response code is 00; when
@@ -140,7 +141,7 @@ impl Adapters {
     /// PQAP(AQIC): enables interruptions of a queue, or disables them (`None`). Response code 07 when they are so
     /// already; whom they go to then stays as it was.
     pub fn set_interruption(&self, apqn: Apqn, interruption: Option<Interruption>) -> QueueStatus {
-        self.instruction(|machine, now| {
+        let status = self.instruction(|machine, now| {
             machine.telling.insert(apqn);
             match machine.reach(apqn, now) {
                 Reached::Gone => Reached::gone(),
@@ -150,7 +151,10 @@ impl Adapters {
                 }
                 Reached::There { card, queue, response } => queue.status(response, card.depth, now),
             }
-        })
+        });
+        // Somebody is going to be told of the replies that are under way.
+        self.clock.plan();
+        status
     }
 
     /// When the next reply arrives that somebody is going to be told of, in nanoseconds of the clock.

@@ -1,16 +1,19 @@
-//! The host's clock. It moves only when told, so nothing that waits on the host ever sleeps.
+//! The host's clock. It moves only when told, so nothing that waits on the host ever sleeps, unless somebody keeps
+//! real time for it.
 
 use std::{
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Time since the host was started, in nanoseconds. Clones share it.
 ///
-/// Whoever waits in the host (a driver for the reset of a queue) moves the clock forward instead of waiting. Each
+/// Whoever waits in the host (a driver for the reset of a queue) moves the clock forward instead of waiting, unless
+/// somebody keeps real time ([`SimHost::keep_time`](crate::SimHost::keep_time)): then it sleeps. Each
 /// AP instruction moves it by [`Adapters::INSTRUCTION`](crate::Adapters::INSTRUCTION), so a guest that polls for
 /// the end of a reset gets there.
 ///
@@ -27,16 +30,39 @@ struct Inner {
     /// How often something was planned for a time to come.
     plans: Mutex<u64>,
     planned: Condvar,
+    real: Mutex<Real>,
+}
+
+/// How the clock follows real time.
+#[derive(Debug, Default)]
+struct Real {
+    /// How many see to it that it does.
+    keepers: usize,
+    /// Up to when it has.
+    followed: Option<Instant>,
 }
 
 impl Clock {
     /// Nanoseconds since the host was started.
     pub fn now(&self) -> u64 {
+        self.follow();
         self.0.now.load(Ordering::Acquire)
     }
 
     /// Moves the clock forward; the answer is the new time in nanoseconds. It stops at the end of u64.
     pub fn advance(&self, by: Duration) -> u64 {
+        self.follow();
+        self.add(by)
+    }
+
+    /// Adds the real time that has passed since the clock was looked at last, if somebody keeps that.
+    fn follow(&self) {
+        if let Some(by) = self.passed() {
+            self.add(by);
+        }
+    }
+
+    fn add(&self, by: Duration) -> u64 {
         let by = nanoseconds(by);
         let forward = |now: u64| Some(now.saturating_add(by));
         // The update never refuses, so both arms hold the time before.
@@ -50,12 +76,59 @@ impl Clock {
 
     /// Moves the clock to `time`, unless it is there or beyond; the answer is the time that it then shows.
     pub fn advance_to(&self, time: u64) -> u64 {
+        self.follow();
         self.0.now.fetch_max(time, Ordering::AcqRel).max(time)
     }
 
     /// When the clock will show `by` more than now.
     pub(crate) fn after(&self, by: Duration) -> u64 {
         self.now().saturating_add(nanoseconds(by))
+    }
+
+    fn real(&self) -> MutexGuard<'_, Real> {
+        self.0.real.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on somebody keeps real time.
+    pub(crate) fn keep(&self) {
+        let mut real = self.real();
+        real.keepers += 1;
+        real.followed.get_or_insert_with(Instant::now);
+    }
+
+    /// Somebody keeps real time no more.
+    pub(crate) fn unkeep(&self) {
+        let mut real = self.real();
+        real.keepers = real.keepers.saturating_sub(1);
+        if real.keepers == 0 {
+            real.followed = None;
+        }
+    }
+
+    /// How much real time has passed since somebody asked last, who has moved the clock by that; `None` when nobody
+    /// keeps it.
+    pub(crate) fn passed(&self) -> Option<Duration> {
+        let followed = &mut self.real().followed;
+        let before = (*followed)?;
+        let now = Instant::now();
+        *followed = Some(now);
+        Some(now - before)
+    }
+
+    /// A driver of the host waits: in real time when somebody keeps that, else by moving the clock.
+    pub(crate) fn wait(&self, time: Duration) {
+        let kept = self.real().followed.is_some();
+        if kept {
+            self.sleep(time);
+        } else {
+            self.advance(time);
+        }
+    }
+
+    /// Waits in real time; the clock moves as far.
+    pub(crate) fn sleep(&self, time: Duration) {
+        thread::sleep(time);
+        self.advance(self.passed().unwrap_or(time));
     }
 
     /// How often something was planned: to be handed to [`Clock::wait_for_plan`].

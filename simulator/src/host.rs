@@ -56,7 +56,7 @@ pub(crate) struct State {
     pub(crate) vfio: VfioAp,
     pub(crate) uevents: Uevents,
     pub(crate) autoprobe: sysfs::Autoprobe,
-    /// How many devices have come.
+    /// How many devices have come, also before the last [`SimHost::load`].
     births: u64,
     /// Whether the machine has AP instructions.
     pub(crate) has_ap: bool,
@@ -86,17 +86,12 @@ impl SimHost {
     /// [`HostFileError::Refused`] with the key of the file whose wish was refused.
     pub fn new(file: HostFile) -> Result<Self, HostFileError> {
         let clock = Clock::default();
-        let adapters = Adapters::new(boot::machine(&file), clock.clone());
-        let mut state = State::boot(&file, adapters.clone(), clock.clone());
-        // The bus has brought up its queues long before anybody writes to it.
-        state.settle();
-        boot::apply(&mut state, &file)?;
-        state.settle();
+        let state = State::boot(&file, clock.clone(), 0)?;
         Ok(Self(Arc::new(Shared {
+            adapters: state.adapters.clone(),
             state: Mutex::new(state),
             closed: Condvar::new(),
             acts: Acts::new(clock.clone()),
-            adapters,
             clock,
             profile: file.kernel,
             model: file.machine,

@@ -1,4 +1,7 @@
 //! Whose behaviour the host shows: one value per kernel, asked about every difference by name.
+//!
+//! 6.12 and 7.2 are stable releases as Debian has them, 6.12.107 and 7.2.13: mends of vfio_ap that 7.2.13 has are
+//! neither in 7.2 as first released nor in 6.12.107.
 
 use std::{fmt, str::FromStr};
 
@@ -75,19 +78,46 @@ impl KernelProfile {
     }
 
     /// Whether a second mdev that is refused with EPERM nevertheless takes the first one's PQAP hook, so that the
-    /// first one's AQIC is lost (`vfio_ap_mdev_set_kvm`, up to 7.0).
+    /// first one's AQIC is lost (`vfio_ap_mdev_set_kvm`). Debian's 6.12.107 does so, its 7.2.13 does not any more.
     pub fn refused_mdev_takes_the_hook(self) -> bool {
         self <= Self::V7_0
     }
 
-    /// Whether APCBs are left alone when the host's configuration shrinks so far that nothing is left for the
-    /// guest (`vfio_ap_mdev_hot_unplug_cfg`, up to 7.0).
-    pub fn keeps_apcb_when_all_is_gone(self) -> bool {
+    /// Whether, when the host's configuration shrinks, a guest's APCB is updated for the sake of what is *left* of a
+    /// mask of which something assigned was removed: not when the last adapter (domain) goes, and also when the guest
+    /// did not have what went (`vfio_ap_mdev_hot_unplug_cfg`). Debian's 6.12.107 does so; its 7.2.13 updates for
+    /// what the guest lost.
+    pub fn updates_by_what_is_left(self) -> bool {
         self <= Self::V7_0
     }
 
-    /// Whether the interrupt of a queue is given up when its reset says that the queue is gone (rc 01, since 7.2).
+    /// Whether control domains that the host loses are taken from the guests they are *not* assigned to, which is
+    /// to say from none (`vfio_ap_mdev_cfg_remove`). Debian's 6.12.107 does so, its 7.2.13 does not any more.
+    pub fn takes_lost_control_domains_of_others(self) -> bool {
+        self <= Self::V7_0
+    }
+
+    /// Whether the interrupt of a queue is given up when its reset says that the queue is gone (rc 01;
+    /// `apq_reset_check`). Debian's 7.2.13 does so, its 6.12.107 does not.
     pub fn frees_interrupt_of_vanished_queue(self) -> bool {
+        self >= Self::V7_2
+    }
+
+    /// Whether KVM takes memory slots of any pages (`kvm_arch_prepare_memory_region`; since 7.2). Before, their sizes
+    /// must be multiples of 1 MiB.
+    pub fn has_memory_slots_of_pages(self) -> bool {
+        self >= Self::V7_2
+    }
+
+    /// Whether type 1 of VFIO says EOVERFLOW of what wraps around the address space, and looks for that before the
+    /// flags (`vfio_dma_do_map`; since 6.18). Before, it is EINVAL.
+    pub fn type1_says_overflow(self) -> bool {
+        self >= Self::V7_0
+    }
+
+    /// Whether VFIO knows the feature `VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`, which a device without migration answers
+    /// with EINVAL and not ENOTTY (`vfio_main.c: vfio_ioctl_device_feature`; since 7.2).
+    pub fn knows_precopy_info_v2(self) -> bool {
         self >= Self::V7_2
     }
 }

@@ -5,6 +5,7 @@
 //! pass by the real clock ([`SimHost::keep_time`]). It refuses to know what a file system is, and what a VM runs.
 
 mod client;
+mod lines;
 mod operator;
 mod order;
 mod protocol;

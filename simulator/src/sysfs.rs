@@ -4,14 +4,14 @@
 //! accepts is with whoever owns it (`ap_bus`, `vfio_ap`).
 
 mod attribute;
-mod core;
 mod dir;
+mod driver_core;
 mod number;
 mod tree;
 mod view;
 
-pub(crate) use self::core::Autoprobe;
 pub(crate) use attribute::Attribute;
+pub(crate) use driver_core::Autoprobe;
 pub(crate) use number::{boolean, integer};
 pub use view::{Node, NodeKind, Tree};
 

@@ -16,7 +16,7 @@ mod queues;
 mod reset;
 mod uevent;
 
-pub(crate) use attributes::{MATRIX, MDEV, MDEV_TYPE};
+pub(crate) use attributes::{IOMMU_GROUP, MATRIX, MDEV, MDEV_TYPE, VFIO_DEV, VFIO_GROUP};
 use mdev::Numbers;
 use open::Given;
 pub use open::{GuestCrypto, Notification, OpenMdev, VmId};

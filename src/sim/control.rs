@@ -1,13 +1,55 @@
-//! `adjunct sim ctl`: orders to a simulated host in another process.
+//! The socket of a simulated host: `adjunct sim ctl` gives orders at it to a host in another process, and whoever keeps a
+//! host serves it there.
 
 use crate::exit_status::ExitStatus;
-use adjunct_simulator::share::{ConnectError, Order, ParseOrderError, SharedHost, SharedOrderError};
+use adjunct_simulator::{
+    SimHost,
+    share::{self, ConnectError, Order, ParseOrderError, Served, SharedHost, SharedOrderError},
+};
 use clap::Args;
 use std::{
     fs,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
+
+/// Why a host can't be served at `--control PATH`.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Somebody serves there.
+    #[error("--control {}: a simulated host is served there already", .0.display())]
+    InUse(PathBuf),
+    /// The socket can't be made.
+    #[error("--control {}: the socket can't be made", path.display())]
+    Socket {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ControlError {
+    /// What the caller of `adjunct` is told.
+    pub fn status(&self) -> ExitStatus {
+        match self {
+            Self::InUse(_) => ExitStatus::Refused,
+            Self::Socket { .. } => ExitStatus::Output,
+        }
+    }
+}
+
+/// Serves `host` at the socket `path` until the answer is dropped.
+///
+/// # Errors
+/// [`ControlError`].
+pub fn serve(host: &SimHost, path: &Path) -> Result<Served, ControlError> {
+    share::serve(host, path).map_err(|source| match source.raw_os_error() {
+        Some(libc::EADDRINUSE) => ControlError::InUse(path.to_owned()),
+        _ => ControlError::Socket { path: path.to_owned(), source },
+    })
+}
 
 /// Options of `adjunct sim ctl`.
 #[derive(Debug, Args)]
@@ -52,7 +94,7 @@ impl CtlError {
     pub fn status(&self) -> ExitStatus {
         match self {
             Self::Order(_) => ExitStatus::Usage,
-            Self::Refused(SharedOrderError::Gone(_)) => ExitStatus::HostError,
+            Self::Refused(SharedOrderError::Gone(_) | SharedOrderError::Unasked(_)) => ExitStatus::HostError,
             Self::Connect(_) | Self::Unreadable { .. } | Self::Refused(_) => ExitStatus::Refused,
             Self::Output(_) => ExitStatus::Output,
         }

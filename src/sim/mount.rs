@@ -5,10 +5,11 @@ mod files;
 mod nodes;
 mod point;
 
+use super::control::{ControlError, serve};
 use crate::{exit_status::ExitStatus, signals::Signals};
 use adjunct_simulator::{
     HostFile, HostFileError, SimHost,
-    share::{Served, TimeKeeper, serve},
+    share::{Served, TimeKeeper},
 };
 use clap::Args;
 use files::Files;
@@ -100,15 +101,9 @@ pub enum MountError {
         #[source]
         source: io::Error,
     },
-    /// The control socket can't be made.
-    #[error("--control {}: the socket can't be made", path.display())]
-    Control {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+    /// It can't be served besides.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// The background process can't be started.
     #[error("--daemon: the process in the background can't be started")]
     Daemon(#[source] io::Error),
@@ -124,7 +119,8 @@ impl MountError {
     /// What the caller of `adjunct` is told.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::Control { .. } | Self::Output(_) => ExitStatus::Output,
+            Self::Control(error) => error.status(),
+            Self::Output(_) => ExitStatus::Output,
             Self::Daemon(_) | Self::Wait(_) => ExitStatus::HostError,
             _ => ExitStatus::Refused,
         }
@@ -172,9 +168,7 @@ impl Life {
     fn of(host: &SimHost, control: Option<&Path>) -> Result<Self, MountError> {
         match control {
             None => host.keep_time().map(Self::Alone).map_err(MountError::Wait),
-            Some(path) => serve(host, path)
-                .map(Self::Shared)
-                .map_err(|source| MountError::Control { path: path.to_owned(), source }),
+            Some(path) => Ok(Self::Shared(serve(host, path)?)),
         }
     }
 }

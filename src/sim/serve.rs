@@ -1,7 +1,8 @@
 //! `adjunct sim serve`: a simulated host for other processes, by its socket alone.
 
+use super::control::{ControlError, serve};
 use crate::{exit_status::ExitStatus, signals::Signals};
-use adjunct_simulator::{HostFile, HostFileError, SimHost, share::serve};
+use adjunct_simulator::{HostFile, HostFileError, SimHost};
 use clap::Args;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{io, os::fd::AsFd, path::PathBuf};
@@ -27,18 +28,9 @@ pub enum ServeError {
     /// The host file describes none.
     #[error("no host to serve")]
     HostFile(#[from] HostFileError),
-    /// Somebody serves there.
-    #[error("--control {}: a simulated host is served there already", .0.display())]
-    InUse(PathBuf),
-    /// The socket can't be made.
-    #[error("--control {}: the socket can't be made", path.display())]
-    Socket {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+    /// It can't be served there.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// What it needs besides.
     #[error("the operating system refused what is needed to wait for the end")]
     Wait(#[source] io::Error),
@@ -48,8 +40,8 @@ impl ServeError {
     /// What the caller of `adjunct` is told.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::HostFile(_) | Self::InUse(_) => ExitStatus::Refused,
-            Self::Socket { .. } => ExitStatus::Output,
+            Self::HostFile(_) => ExitStatus::Refused,
+            Self::Control(error) => error.status(),
             Self::Wait(_) => ExitStatus::HostError,
         }
     }
@@ -63,11 +55,7 @@ pub fn run(args: &ServeArgs) -> Result<ExitStatus, ServeError> {
     // Before any thread is there.
     let signals = Signals::watch().map_err(ServeError::Wait)?;
     let file = args.host_file.as_deref().map_or_else(|| Ok(HostFile::default()), HostFile::read)?;
-    let path = args.control.clone();
-    let _served = serve(&SimHost::new(file)?, &path).map_err(|source| match source.raw_os_error() {
-        Some(libc::EADDRINUSE) => ServeError::InUse(path),
-        _ => ServeError::Socket { path, source },
-    })?;
+    let _served = serve(&SimHost::new(file)?, &args.control)?;
     let mut file = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     loop {
         match poll(&mut file, PollTimeout::NONE) {

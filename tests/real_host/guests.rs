@@ -81,6 +81,7 @@ impl Drop for Running {
     }
 }
 
+// 169: vfio_ap_ops.c:vfio_ap_irq_disable
 #[test]
 #[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
 fn a_guest_sees_exactly_the_queues_of_its_mdev() {

@@ -4,6 +4,8 @@
 // UNSAFETY: a VM of kvm-ioctls is given guest memory by its address.
 #![expect(unsafe_code, reason = "kvm-ioctls' own descriptors are used as a foreign VMM uses them")]
 
+mod interruptions;
+
 use adjunct_cpu_model::{
     Cpu, Feature,
     kvm::{FROM_USER_SPACE, ProcessorAttributes},

@@ -16,7 +16,7 @@ use adjunct_cpu_model::{Feature, Model};
 use std::fmt::Display;
 
 /// The crypto hardware that a host file describes.
-pub(super) fn machine(file: &HostFile) -> Machine {
+fn machine(file: &HostFile) -> Machine {
     let ap = &file.ap;
     let mut machine = Machine::new(facilities(file.machine), ap.features.map_or(0, Features::word));
     machine.max_adapter = ap.max_adapter;
@@ -60,14 +60,29 @@ fn facilities(model: &Model) -> ApFacilities {
 }
 
 impl State {
+    /// The host that `file` describes, as it is when it has booted. `clock` moves by what that takes. Devices are numbered
+    /// on from `births`.
+    ///
+    /// # Errors
+    /// [`HostFileError::Refused`] with the key of the file whose wish was refused.
+    pub(super) fn boot(file: &HostFile, clock: Clock, births: u64) -> Result<Self, HostFileError> {
+        let mut state = Self::start(file, clock, births);
+        // The bus has brought up its queues long before anybody writes to it.
+        state.settle();
+        apply(&mut state, file)?;
+        state.settle();
+        Ok(state)
+    }
+
     /// The kernel starts: first the bus with its own drivers, then vfio_ap, which finds all queues taken.
-    pub(crate) fn boot(file: &HostFile, adapters: Adapters, clock: Clock) -> Self {
+    fn start(file: &HostFile, clock: Clock, births: u64) -> Self {
+        let adapters = Adapters::new(machine(file), clock.clone());
         let mut state = Self {
             profile: file.kernel,
             bus: ApBus::new(),
             vfio: VfioAp::new(adapters.query_configuration().as_ref()),
             autoprobe: crate::sysfs::Autoprobe::default(),
-            births: 0,
+            births,
             has_ap: file.machine.full().contains(Feature::Ap),
             adapters,
             clock,
@@ -83,7 +98,7 @@ impl State {
 }
 
 /// Writes what the file says, in the order of the file.
-pub(super) fn apply(state: &mut State, file: &HostFile) -> Result<(), HostFileError> {
+fn apply(state: &mut State, file: &HostFile) -> Result<(), HostFileError> {
     let mut boot = Boot { state };
     boot.bus(&file.ap)?;
     for (name, mask) in [("apmask", &file.ap.apmask), ("aqmask", &file.ap.aqmask)] {

@@ -1,7 +1,7 @@
 //! Another host file for a host that runs: the machine is switched off and on again with other hardware.
 
-use super::{SimHost, State, boot};
-use crate::{Adapters, ApFacilities, HostFile, HostFileError, Machine};
+use super::{SimHost, State};
+use crate::{ApFacilities, Clock, HostFile, HostFileError, Machine};
 use adjunct_ap::Uuid;
 
 /// Why a host file was not loaded. Nothing was changed.
@@ -39,11 +39,6 @@ impl SimHost {
         if ours != theirs {
             return Err(LoadError::Other { ours, theirs });
         }
-        // Made apart, so that nothing has changed when it is refused.
-        let adapters = Adapters::new(boot::machine(file), self.clock().clone());
-        let mut fresh = State::boot(file, adapters.clone(), self.clock().clone());
-        boot::apply(&mut fresh, file)?;
-        fresh.settle();
         let mut state = self.locked();
         let open = |uuid: &Uuid| matches!(state.guest_masks(*uuid), Some(Some(_)));
         if let Some(uuid) = state.vfio.mdevs.keys().copied().find(open) {
@@ -52,15 +47,103 @@ impl SimHost {
         if let Some(held) = self.acts().held().into_iter().next() {
             return Err(LoadError::Used(held));
         }
-        let nothing = ApFacilities { qci: false, test: false, interruptions: false };
-        let machine = adapters.operate(|machine| std::mem::replace(machine, Machine::new(nothing, 0)));
-        self.adapters().operate(|ours| *ours = machine);
-        fresh.adapters = self.adapters().clone();
+        // Made apart, by a clock of its own, so that nothing has changed when it is refused.
+        let clock = Clock::default();
+        clock.advance_to(self.clock().now());
+        let mut fresh = State::boot(file, clock, state.births)?;
+        self.take_over(&mut fresh);
         let told = std::mem::replace(&mut fresh.uevents, state.uevents.clone()).recent();
         *state = fresh;
         for event in told {
             state.uevents.send(event.action, event.devpath, event.subsystem, event.environment);
         }
+        drop(state);
+        self.clock().plan();
         Ok(())
+    }
+
+    /// Makes hardware and clock those that everybody has handles to.
+    fn take_over(&self, fresh: &mut State) {
+        self.clock().advance_to(fresh.clock.now());
+        fresh.clock = self.clock().clone();
+        let nothing = ApFacilities { qci: false, test: false, interruptions: false };
+        let machine = fresh.adapters.operate(|machine| std::mem::replace(machine, Machine::new(nothing, 0)));
+        self.adapters().operate(|ours| *ours = machine);
+        fresh.adapters = self.adapters().clone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GuestCrypto;
+    use adjunct_ap::{Matrix, Sysfs};
+    use std::sync::Arc;
+
+    /// A guest that is never run.
+    #[derive(Debug)]
+    struct Idle;
+
+    impl GuestCrypto for Idle {
+        fn set_masks(&self, _: &Matrix) {}
+
+        fn clear_masks(&self) {}
+    }
+
+    const CREATE: &str = "devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create";
+    const MDEV: &str = "6c4a5d2e-0d3e-4c7a-9b0a-000000000001";
+
+    fn host() -> SimHost {
+        SimHost::new(HostFile::default()).expect("the built-in host starts")
+    }
+
+    #[test]
+    fn a_file_found_before_a_load_is_gone_after_it_though_another_has_its_name() {
+        let host = host();
+        let tree = host.tree();
+        let paths = [
+            "devices/ap/card05/online".to_owned(),
+            "devices/ap/card05/05.0004/config".to_owned(),
+            format!("devices/vfio_ap/matrix/{MDEV}/matrix"),
+            "devices/virtual/vfio/0/dev".to_owned(),
+        ];
+        let find = |path: &String| tree.find(path).expect("it is there");
+        let before: Vec<_> = paths.iter().map(find).collect();
+        host.load(&HostFile::default()).expect("nobody uses the host");
+        for (path, before) in paths.iter().zip(before) {
+            assert_eq!(tree.load(before), Err(libc::ENODEV), "{path}");
+            assert_ne!(find(path).number(), before.number(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_load_makes_the_host_that_the_file_starts() {
+        let host = host();
+        let started = host.dump();
+        host.write("bus/ap/config_time", "77").expect("writable");
+        host.write(CREATE, "11111111-1111-1111-1111-111111111111").expect("a new one");
+        host.load(&HostFile::default()).expect("nobody uses the host");
+        assert_eq!(host.dump(), started);
+    }
+
+    #[test]
+    fn a_load_that_is_refused_changes_nothing_not_even_the_time() {
+        let host = host();
+        let mut refused = HostFile::default();
+        (refused.ap.apmask, refused.ap.aqmask) = (None, None);
+        let uuid: Uuid = MDEV.parse().expect("a UUID");
+        let device = host.open_mdev(uuid, host.new_vm_id(), Arc::new(Idle)).expect("it is free");
+        // A look at the hardware takes time too.
+        let state = |host: &SimHost| (host.uevents().len(), host.log(), host.dump());
+        let (before, at) = (state(&host), host.clock().now());
+        assert!(matches!(host.load(&HostFile::default()), Err(LoadError::Open(open)) if open == uuid));
+        assert_eq!(host.clock().now(), at);
+        assert_eq!(state(&host), before);
+        drop(device);
+        let at = host.clock().now();
+        assert!(matches!(host.load(&refused), Err(LoadError::File(HostFileError::Refused { .. }))));
+        assert_eq!(host.clock().now(), at);
+        assert_eq!(state(&host), before);
+        assert!(host.load(&HostFile::default()).is_ok());
     }
 }

@@ -125,13 +125,13 @@ fn crycb_origin(id: VmId) -> u32 {
     page << 12 | 0x800
 }
 
-/// `kvm_arch_prepare_memory_region`: up to 6.12 a slot's size must be a multiple of 1 MiB, later of a page, as that
+/// `kvm_arch_prepare_memory_region`: before 7.2 a slot's size must be a multiple of 1 MiB, later of a page, as that
 /// of every mapping is.
 ///
 /// DEVNOTE: those kernels want the same of its address in the VMM. That is not asked here: where memory lies in the
 /// process that simulates the host is chance.
 fn suits(profile: KernelProfile, memory: &Memory) -> bool {
-    profile > KernelProfile::V6_12 || memory.size().is_multiple_of(MemorySize::UNIT)
+    profile.has_memory_slots_of_pages() || memory.size().is_multiple_of(MemorySize::UNIT)
 }
 
 impl ProtoVm for SimProtoVm {

@@ -9,7 +9,8 @@ pub(crate) use tenancy::{RemoteHeld, RemoteMdev, Tenancy};
 
 use super::{
     Order,
-    protocol::{Answer, Facts, Failure, FailureKind, Greeting, Lines, Reply, Request, Unread, VERSION, send},
+    lines::{LONGEST, Lines, Unread, send},
+    protocol::{Answer, Facts, Failure, FailureKind, Greeting, Reply, Request, VERSION},
 };
 use crate::{
     KernelProfile, VmId,
@@ -62,6 +63,15 @@ pub enum ConnectError {
         #[source]
         source: io::Error,
     },
+    /// Whether somebody is there can't be found out.
+    #[error("{}: the socket can't be connected to", path.display())]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// Somebody is there, but serves something else.
     #[error("{}: what listens there is no simulated host", .0.display())]
     Foreign(PathBuf),
@@ -89,6 +99,15 @@ pub enum SharedOrderError {
     /// The server does not know the order.
     #[error("the host does not know the order: {0}")]
     Unknown(String),
+    /// It is longer than the server reads.
+    #[error("the {what} is too long: a served host takes {LONGEST} bytes, with line ends counted twice")]
+    TooLong {
+        /// The order, or the host file.
+        what: &'static str,
+    },
+    /// The host could not be asked this time.
+    #[error("the simulated host could not be asked")]
+    Unasked(#[source] io::Error),
     /// The host is gone.
     #[error("the simulated host is gone")]
     Gone(#[source] io::Error),
@@ -100,15 +119,23 @@ struct Connection(Lines<UnixStream>);
 
 impl Connection {
     fn open(path: &Path) -> std::result::Result<Self, ConnectError> {
-        let nobody = |source| ConnectError::Nobody { path: path.to_owned(), source };
-        let stream = UnixStream::connect(path).map_err(nobody)?;
+        let refused = |source: io::Error| {
+            let path = path.to_owned();
+            match source.raw_os_error() {
+                Some(libc::ECONNREFUSED | libc::ENOENT | libc::ECONNRESET) => {
+                    ConnectError::Nobody { path, source }
+                }
+                _ => ConnectError::Unreachable { path, source },
+            }
+        };
+        let stream = UnixStream::connect(path).map_err(refused)?;
         let foreign = |_| ConnectError::Foreign(path.to_owned());
         stream.set_read_timeout(Some(GREETING)).map_err(foreign)?;
-        let mut lines = Lines::new(stream);
+        let mut lines = Lines::new(stream, LONGEST);
         let greeting = lines.next::<Greeting>();
         lines.stream().set_read_timeout(None).map_err(foreign)?;
         match greeting {
-            Ok(Some(Greeting { adjunct_host: VERSION })) => Ok(Self(lines)),
+            Ok(Some(Greeting { adjunct_host: VERSION })) => Ok(Self(lines.of_any_length())),
             Ok(Some(Greeting { adjunct_host: theirs })) => {
                 Err(ConnectError::Version { path: path.to_owned(), theirs })
             }
@@ -123,6 +150,8 @@ impl Connection {
             Ok(None) => Err(gone()),
             Err(Unread::Io(error)) => Err(error),
             Err(Unread::Malformed(text)) => Err(io::Error::new(io::ErrorKind::InvalidData, text)),
+            // There is no limit.
+            Err(Unread::TooLong) => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 }
@@ -136,8 +165,25 @@ fn gone() -> io::Error {
 enum Unanswered {
     /// It was refused.
     Failed(Failure),
+    /// It could not be asked this time; the host may well be there. The errno.
+    Unasked(i32),
     /// The host is gone.
     Gone(io::Error),
+}
+
+impl From<ConnectError> for Unanswered {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Nobody { source, .. } => Self::Gone(source),
+            ConnectError::Unreachable { source, .. } => {
+                Self::Unasked(source.raw_os_error().unwrap_or(libc::EIO))
+            }
+            // It did not greet: it is stopped, has no room for us, or is none.
+            ConnectError::Foreign(_) => Self::Unasked(libc::ETIMEDOUT),
+            // That is another one.
+            ConnectError::Version { .. } => Self::Gone(gone()),
+        }
+    }
 }
 
 impl Unanswered {
@@ -145,6 +191,7 @@ impl Unanswered {
     fn errno(&self) -> i32 {
         match self {
             Self::Failed(failure) => failure.errno.unwrap_or(libc::EINVAL),
+            Self::Unasked(errno) => *errno,
             Self::Gone(_) => libc::ECONNRESET,
         }
     }
@@ -156,19 +203,20 @@ impl Unanswered {
                 io::Error::new(io::ErrorKind::WriteZero, text)
             }
             Self::Failed(Failure { text, .. }) => io::Error::other(text),
+            Self::Unasked(errno) => io::Error::from_raw_os_error(errno),
             Self::Gone(_) => gone(),
         }
     }
 }
 
 impl Client {
-    fn connection(&self) -> io::Result<Connection> {
+    fn connection(&self) -> std::result::Result<Connection, ConnectError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| Connection::open(&self.path).map_err(|_| gone()), Ok)
+        idle.map_or_else(|| Connection::open(&self.path), Ok)
     }
 
     fn ask(&self, request: &Request) -> std::result::Result<Answer, Unanswered> {
-        let mut connection = self.connection().map_err(Unanswered::Gone)?;
+        let mut connection = self.connection()?;
         let reply = connection.ask(request).map_err(Unanswered::Gone)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         match reply {
@@ -223,7 +271,7 @@ impl SharedHost {
     /// # Errors
     /// [`SharedOrderError`].
     pub fn order(&self, order: &Order) -> std::result::Result<String, SharedOrderError> {
-        self.told(&Request::Order(order.to_string()))
+        self.told(&Request::Order(order.to_string()), "order")
     }
 
     /// Has the host load the host file of this text: [`SimHost::load`](crate::SimHost::load).
@@ -231,18 +279,24 @@ impl SharedHost {
     /// # Errors
     /// [`SharedOrderError`].
     pub fn load(&self, text: &str) -> std::result::Result<(), SharedOrderError> {
-        self.told(&Request::Load(text.to_owned())).map(drop)
+        self.told(&Request::Load(text.to_owned()), "host file").map(drop)
     }
 
-    fn told(&self, request: &Request) -> std::result::Result<String, SharedOrderError> {
+    fn told(&self, request: &Request, what: &'static str) -> std::result::Result<String, SharedOrderError> {
         match self.0.ask(request) {
             Ok(Answer::Text(text)) => Ok(text),
             Ok(_) => Err(SharedOrderError::Gone(io::ErrorKind::InvalidData.into())),
             Err(Unanswered::Failed(Failure { kind: FailureKind::Malformed, text, .. })) => {
                 Err(SharedOrderError::Unknown(text))
             }
+            Err(Unanswered::Failed(Failure { kind: FailureKind::TooLong, .. })) => {
+                Err(SharedOrderError::TooLong { what })
+            }
             Err(Unanswered::Failed(Failure { text, errno, .. })) => {
                 Err(SharedOrderError::Refused { text, errno })
+            }
+            Err(Unanswered::Unasked(errno)) => {
+                Err(SharedOrderError::Unasked(io::Error::from_raw_os_error(errno)))
             }
             Err(Unanswered::Gone(error)) => Err(SharedOrderError::Gone(error)),
         }
@@ -252,7 +306,7 @@ impl SharedHost {
     pub(crate) fn settle(&self) -> Result<(Arc<Tenancy>, VmId)> {
         let lost = |error: Unanswered| self.refused("KVM_CREATE_VM", error.errno());
         let (facts, _) = self.0.facts().map_err(lost)?;
-        let (tenancy, vm) = Tenancy::begin(&self.0, facts).map_err(|_| lost(unexpected()))?;
+        let (tenancy, vm) = Tenancy::begin(&self.0, facts).map_err(lost)?;
         Ok((Arc::new(tenancy), vm))
     }
 
@@ -313,5 +367,39 @@ impl Hypervisor for SharedHost {
 
     fn create_vm(&self) -> Result<Box<dyn ProtoVm>> {
         Ok(Box::new(SimProtoVm::create_on(self)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HostFile, SimHost, share::serve};
+    use std::{fs, os::unix::fs::symlink};
+
+    #[test]
+    fn a_host_that_can_not_be_asked_once_is_not_gone() {
+        let dir = std::env::temp_dir().join(format!("adjunct-client-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a directory");
+        let (path, aside) = (dir.join("host"), dir.join("aside"));
+        let served = serve(&SimHost::new(HostFile::default()).expect("the built-in host starts"), &path);
+        let host = SharedHost::connect(&path).expect("it is served");
+        let (tenancy, _) = host.settle().expect("there is room");
+        let ask = || {
+            // The next question needs a new connection, as when others are under way.
+            host.0.idle.lock().expect("nobody panicked").clear();
+            tenancy.act("KVM_CREATE_VM", "/dev/kvm")
+        };
+        // What connect says for it is none of what it says when nobody is there.
+        fs::rename(&path, &aside).expect("it is there");
+        symlink(&path, &path).expect("nothing is there");
+        assert_eq!(ask(), Err(libc::ELOOP));
+        assert!(host.order(&Order::Held).is_err_and(|error| matches!(error, SharedOrderError::Unasked(_))));
+        drop(tenancy.hold("a thing".to_owned()));
+        assert!(matches!(Connection::open(&path), Err(ConnectError::Unreachable { .. })));
+        assert!(tenancy.check().is_ok(), "a guest of it goes on");
+        fs::rename(&aside, &path).expect("it is there");
+        assert_eq!(ask(), Ok(()));
+        drop(served);
+        assert_eq!(ask(), Err(libc::ECONNRESET));
     }
 }

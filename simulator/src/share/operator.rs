@@ -117,6 +117,11 @@ impl Operator {
                 return Ok(self.host.acts().planned().iter().map(|fault| format!("{fault}\n")).collect());
             }
             Order::ForgetFaults => self.host.acts().forget_plans(),
+            Order::Release(ref gate) => {
+                if self.host.acts().release(gate) == 0 {
+                    return Err(OrderError::Absent(format!("act held at {gate}")));
+                }
+            }
             Order::Dump => return Ok(self.host.dump().to_toml()),
             Order::Held => {
                 return Ok(self.host.acts().held().iter().map(|held| format!("{held}\n")).collect());
@@ -294,6 +299,22 @@ mod tests {
         assert_eq!(read(&operator, "bus/ap/ap_control_domain_mask"), before);
         done("card remove 7");
         assert!(read(&operator, "devices/ap/card07/type").is_none());
+    }
+
+    #[test]
+    fn an_act_that_is_held_goes_on_when_its_gate_is_released() {
+        let operator = operator();
+        assert_eq!(refused(&operator, "release door"), "there is no act held at door");
+        order(&operator, "fault write: held door").expect("a plan");
+        std::thread::scope(|scope| {
+            let held = scope.spawn(|| operator.host().write("bus/ap/config_time", "77"));
+            operator.host().acts().wait_until_held("door");
+            assert_ne!(read(&operator, "bus/ap/config_time").as_deref(), Some("77\n"));
+            assert_eq!(refused(&operator, "release window"), "there is no act held at window");
+            order(&operator, "release door").expect("somebody waits");
+            held.join().expect("it only writes").expect("only late");
+        });
+        assert_eq!(read(&operator, "bus/ap/config_time").as_deref(), Some("77\n"));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub enum Order {
     Faults,
     /// `faults forget`: nothing of that happens.
     ForgetFaults,
+    /// `release NAME`: lets those go on whom a fault holds at this gate.
+    Release(String),
     /// `dump`: the host as a host file.
     Dump,
 }
@@ -114,7 +116,7 @@ pub enum ParseOrderError {
 
 impl Order {
     /// Every form of order, and what it does.
-    pub const FORMS: [(&'static str, &'static str); 24] = [
+    pub const FORMS: [(&'static str, &'static str); 25] = [
         ("card add ID TYPE", "plug an adapter in: card add 7 CEX8C"),
         ("card remove ID", "take an adapter out"),
         ("card config-on ID", "configure an adapter on"),
@@ -138,6 +140,7 @@ impl Order {
         ("fault FAULT", "let an act fail: fault write nth 2: fails EBUSY"),
         ("faults", "print what is planned and has not happened"),
         ("faults forget", "forget it"),
+        ("release NAME", "let acts go on that a fault holds: release door"),
         ("dump", "print the host as a host file"),
     ];
 
@@ -184,6 +187,7 @@ impl Order {
             ["fault", fault @ ..] if !fault.is_empty() => Self::Fault(Fault::from_str(&fault.join(" "))?),
             ["faults"] => Self::Faults,
             ["faults", "forget"] => Self::ForgetFaults,
+            ["release", gate] => Self::Release((*gate).to_owned()),
             ["dump"] => Self::Dump,
             _ => return Ok(None),
         }))
@@ -256,6 +260,7 @@ impl fmt::Display for Order {
             Self::Fault(fault) => write!(f, "fault {fault}"),
             Self::Faults => f.write_str("faults"),
             Self::ForgetFaults => f.write_str("faults forget"),
+            Self::Release(gate) => write!(f, "release {gate}"),
             Self::Dump => f.write_str("dump"),
         }
     }
@@ -276,6 +281,7 @@ mod tests {
                 ("ID", "7"),
                 ("TYPE", "CEX8C"),
                 ("QUEUE", "05.0004"),
+                ("NAME", "door"),
                 ("FAULT", "write nth 2: fails EBUSY"),
             ];
             let text =

@@ -6,19 +6,11 @@
 
 use crate::{ApFacilities, QueueStatus, ReplyPart};
 use adjunct_ap::{Adm, Apm, Apqn, Aqm, Matrix, Uuid, text};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _};
-use std::{
-    fmt::Display,
-    io::{self, BufRead, BufReader, Read, Write},
-    os::unix::net::UnixStream,
-    str::FromStr,
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::{fmt::Display, str::FromStr};
 
 /// Which form of what is described here. Client and server must have the same.
 pub(super) const VERSION: u32 = 1;
-
-/// The longest line, in bytes: a message of 12 KiB and all that is written to sysfs fit many times.
-pub(super) const LONGEST: usize = 1 << 20;
 
 /// What the server says first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -156,6 +148,8 @@ pub(super) struct Failure {
 pub(super) enum FailureKind {
     /// The request can't be understood.
     Malformed,
+    /// The request is longer than [`LONGEST`](super::lines::LONGEST).
+    TooLong,
     /// The order was refused, by the machine or the kernel.
     Refused,
     /// The kernel refused.
@@ -337,71 +331,6 @@ mod as_text {
     }
 }
 
-/// What was not a line of the wanted kind. After [`Unread::Io`] nothing more can be read.
-#[derive(Debug)]
-pub(super) enum Unread {
-    /// The other side is gone, or the socket broke.
-    Io(io::Error),
-    /// The line is none of those that are due; the next may be.
-    Malformed(String),
-}
-
-/// One end of a connection that writes lines.
-pub(super) fn send(mut stream: &UnixStream, message: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(message)?;
-    line.push(b'\n');
-    stream.write_all(&line)
-}
-
-/// One end of a connection that reads lines.
-#[derive(Debug)]
-pub(super) struct Lines<R>(BufReader<R>);
-
-impl<R: Read> Lines<R> {
-    pub(super) fn new(stream: R) -> Self {
-        Self(BufReader::new(stream))
-    }
-
-    /// What is read from.
-    pub(super) fn stream(&self) -> &R {
-        self.0.get_ref()
-    }
-
-    /// The next line; `None` at the end.
-    ///
-    /// # Errors
-    /// [`Unread`].
-    pub(super) fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Unread> {
-        let mut line = Vec::new();
-        let most = u64::try_from(LONGEST).unwrap_or(u64::MAX);
-        (&mut self.0).take(most).read_until(b'\n', &mut line).map_err(Unread::Io)?;
-        if line.last() != Some(&b'\n') {
-            if line.len() < LONGEST {
-                // The end, or a line that somebody died in.
-                return Ok(None);
-            }
-            self.skip_line().map_err(Unread::Io)?;
-            return Err(Unread::Malformed(format!("a line has at most {LONGEST} bytes")));
-        }
-        serde_json::from_slice(&line).map(Some).map_err(|error| Unread::Malformed(error.to_string()))
-    }
-
-    fn skip_line(&mut self) -> io::Result<()> {
-        loop {
-            let buffer = self.0.fill_buf()?;
-            let end = buffer.iter().position(|byte| *byte == b'\n');
-            let (skipped, done) = match end {
-                Some(at) => (at + 1, true),
-                None => (buffer.len(), buffer.is_empty()),
-            };
-            self.0.consume(skipped);
-            if done {
-                return Ok(());
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -442,19 +371,5 @@ mod tests {
         for bad in [r#""0""#, r#""0g""#, r#""AB""#, r#""é0""#, "1"] {
             assert!(serde_json::from_str::<Hex>(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_line_that_is_too_long_is_skipped_and_one_that_is_not_finished_is_none() {
-        let good = b"{\"seen\":7}\n";
-        let fits = [b"{\"seen\":7".to_vec(), vec![b' '; LONGEST - 11], b"}\n".to_vec()].concat();
-        let long = [vec![b'x'; LONGEST], b"\n".to_vec()].concat();
-        let text = [&fits[..], &long, good, b"{\"seen\":8}"].concat();
-        let mut lines = Lines::new(&text[..]);
-        let mut next = || lines.next::<Seen>();
-        assert!(matches!(next(), Ok(Some(Seen { seen: 7 }))));
-        assert!(matches!(next(), Err(Unread::Malformed(_))));
-        assert!(matches!(next(), Ok(Some(Seen { seen: 7 }))));
-        assert!(matches!(next(), Ok(None)));
     }
 }

@@ -6,8 +6,9 @@
 mod guest;
 
 use super::{
+    lines::{LONGEST, Lines, Unread, send},
     operator::Operator,
-    protocol::{Answer, Facts, Failure, FailureKind, Greeting, Lines, Reply, Request, Unread, VERSION, send},
+    protocol::{Answer, Facts, Failure, FailureKind, Greeting, Reply, Request, VERSION},
     socket::SocketFile,
     time::TimeKeeper,
 };
@@ -112,6 +113,41 @@ struct Server {
     ending: AtomicBool,
 }
 
+/// A connection's entry in the list of them, as long as somebody attends to it. Without an entry nothing keeps it open.
+#[derive(Debug)]
+struct Connected {
+    server: Arc<Server>,
+    number: u64,
+}
+
+impl Connected {
+    fn new(server: &Arc<Server>, stream: &UnixStream) -> io::Result<Self> {
+        let number = server.count.fetch_add(1, Ordering::Relaxed);
+        lock(&server.connections).insert(number, stream.try_clone()?);
+        Ok(Self { server: Arc::clone(server), number })
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        lock(&self.server.connections).remove(&self.number);
+    }
+}
+
+/// A VM of a client. What it has is given back with this.
+#[derive(Debug)]
+struct Lodged<'a> {
+    server: &'a Server,
+    guest: Arc<Guest>,
+}
+
+impl Drop for Lodged<'_> {
+    fn drop(&mut self) {
+        lock(&self.server.guests).remove(&self.guest.token());
+        self.guest.end();
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -138,30 +174,26 @@ impl Server {
     }
 
     fn begin(self: &Arc<Self>, stream: UnixStream) -> io::Result<()> {
-        let number = self.count.fetch_add(1, Ordering::Relaxed);
-        lock(&self.connections).insert(number, stream.try_clone()?);
-        let server = Arc::clone(self);
+        let connected = Connected::new(self, &stream)?;
         let attend = move || {
             // However it ends, the client is gone.
-            let _ = server.attend(&stream);
-            lock(&server.connections).remove(&number);
+            let _ = connected.server.attend(&stream);
         };
-        let spawned = thread::Builder::new().name("host-client".to_owned()).spawn(attend);
-        if spawned.is_err() {
-            lock(&self.connections).remove(&number);
-        }
-        spawned.map(drop)
+        thread::Builder::new().name("host-client".to_owned()).spawn(attend).map(drop)
     }
 
     /// Answers one client until it is gone.
     fn attend(&self, stream: &UnixStream) -> io::Result<()> {
         send(stream, &Greeting { adjunct_host: VERSION })?;
-        let mut lines = Lines::new(stream);
+        let mut lines = Lines::new(stream, LONGEST);
         loop {
             let reply = match lines.next() {
                 Ok(None) => return Ok(()),
                 Err(Unread::Io(error)) => return Err(error),
                 Err(Unread::Malformed(text)) => failure(FailureKind::Malformed, text, None),
+                Err(Unread::TooLong) => {
+                    failure(FailureKind::TooLong, format!("a request has at most {LONGEST} bytes"), None)
+                }
                 Ok(Some(Request::Guest)) => return self.attend_guest(stream, lines),
                 Ok(Some(request)) => self.answer(request).map_or_else(Reply::Error, Reply::Ok),
             };
@@ -173,10 +205,8 @@ impl Server {
     fn attend_guest(&self, stream: &UnixStream, mut lines: Lines<&UnixStream>) -> io::Result<()> {
         let guest = Arc::new(Guest::new(self.host().clone()));
         lock(&self.guests).insert(guest.token(), Arc::clone(&guest));
-        let told = guest.attend(stream, &mut lines);
-        lock(&self.guests).remove(&guest.token());
-        guest.end();
-        told
+        let lodged = Lodged { server: self, guest };
+        lodged.guest.attend(stream, &mut lines)
     }
 
     fn answer(&self, request: Request) -> Result<Answer, Failure> {
@@ -260,5 +290,52 @@ fn of_sysfs(error: &io::Error) -> Failure {
     match error.raw_os_error() {
         Some(errno) => of_errno(errno),
         None => Failure { kind: FailureKind::Short, text: error.to_string(), errno: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GuestCrypto;
+    use adjunct_ap::{Matrix, Uuid};
+    use std::{
+        io::{BufRead, BufReader, Write},
+        time::Duration,
+    };
+
+    /// A VM that has a bug.
+    #[derive(Debug, Default)]
+    struct Panics(AtomicBool);
+
+    impl GuestCrypto for Panics {
+        fn set_masks(&self, matrix: &Matrix) {
+            assert!(!self.0.load(Ordering::Acquire), "{matrix:?}");
+        }
+
+        fn clear_masks(&self) {}
+    }
+
+    #[test]
+    fn a_client_whose_request_panics_is_let_go() {
+        let path = std::env::temp_dir().join(format!("adjunct-server-{}", std::process::id()));
+        let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+        let served = serve(&host, &path).expect("nobody serves there");
+        let uuid: Uuid = "6c4a5d2e-0d3e-4c7a-9b0a-000000000001".parse().expect("a UUID");
+        let bug = Arc::new(Panics::default());
+        let crypto: Arc<Panics> = Arc::clone(&bug);
+        let _mdev = host.open_mdev(uuid, host.new_vm_id(), crypto).expect("it is free");
+        let mut stream = UnixStream::connect(&path).expect("it is served");
+        // Only for when nobody lets it go.
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
+        let mut lines = BufReader::new(stream.try_clone().expect("a descriptor")).lines();
+        lines.next().expect("a greeting").expect("text");
+        bug.0.store(true, Ordering::Release);
+        let unassign = format!(
+            "{{\"write\":{{\"path\":\"devices/vfio_ap/matrix/{uuid}/unassign_adapter\",\"value\":\"6\"}}}}\n"
+        );
+        stream.write_all(unassign.as_bytes()).expect("it is there");
+        assert!(lines.next().is_none(), "the connection ends");
+        bug.0.store(false, Ordering::Release);
+        assert!(lock(&served.server.connections).is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! The directories of `/sys` that have to do with AP: where each has its place, and which links are always there.
 
-use super::core::Module;
+use super::driver_core::Module;
 use crate::{ap_bus::DriverName, host::State};
 use adjunct_ap::{Apid, Apqn, Uuid};
 

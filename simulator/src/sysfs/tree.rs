@@ -1,8 +1,9 @@
 //! What is in each directory of `/sys`: directories, links and attributes.
 
 use super::{
-    attribute, core,
+    attribute,
     dir::{DIRECTORIES, Dir, LINKS, is_there},
+    driver_core,
 };
 use crate::{
     ap_bus::{self, DriverName},
@@ -219,21 +220,21 @@ macro_rules! attributes {
         match $dir {
             Dir::BusAp => $of(ap_bus::BUS, $state, () $(, $name)?),
             Dir::BusApDriver(driver) => $of(ap_bus::DRIVER, $state, driver $(, $name)?),
-            Dir::BusMatrix => $of(core::BUS_MATRIX, $state, () $(, $name)?),
-            Dir::BusMatrixDriver => $of(core::MATRIX_DRIVER, $state, () $(, $name)?),
-            Dir::BusMdev => $of(core::BUS_MDEV, $state, () $(, $name)?),
-            Dir::BusMdevDriver => $of(core::MDEV_DRIVER, $state, () $(, $name)?),
+            Dir::BusMatrix => $of(driver_core::BUS_MATRIX, $state, () $(, $name)?),
+            Dir::BusMatrixDriver => $of(driver_core::MATRIX_DRIVER, $state, () $(, $name)?),
+            Dir::BusMdev => $of(driver_core::BUS_MDEV, $state, () $(, $name)?),
+            Dir::BusMdevDriver => $of(driver_core::MDEV_DRIVER, $state, () $(, $name)?),
             Dir::DevicesAp => $of(ap_bus::ROOT_DEVICE, $state, () $(, $name)?),
-            Dir::DevicesVfioAp => $of(core::VFIO_AP, $state, () $(, $name)?),
-            Dir::VfioDev(uuid) => $of(core::VFIO_DEV, $state, uuid $(, $name)?),
-            Dir::VfioGroup(uuid) => $of(core::VFIO_GROUP, $state, uuid $(, $name)?),
-            Dir::Module(module) => $of(core::MODULE, $state, module $(, $name)?),
+            Dir::DevicesVfioAp => $of(driver_core::VFIO_AP, $state, () $(, $name)?),
+            Dir::VfioDev(uuid) => $of(vfio_ap::VFIO_DEV, $state, uuid $(, $name)?),
+            Dir::VfioGroup(uuid) => $of(vfio_ap::VFIO_GROUP, $state, uuid $(, $name)?),
+            Dir::Module(module) => $of(driver_core::MODULE, $state, module $(, $name)?),
             Dir::Card(apid) => $of(ap_bus::CARD, $state, apid $(, $name)?),
             Dir::Queue(apqn) => $of(ap_bus::QUEUE, $state, apqn $(, $name)?),
             Dir::Matrix => $of(vfio_ap::MATRIX, $state, () $(, $name)?),
             Dir::MdevType => $of(vfio_ap::MDEV_TYPE, $state, () $(, $name)?),
             Dir::Mdev(uuid) => $of(vfio_ap::MDEV, $state, uuid $(, $name)?),
-            Dir::IommuGroup(uuid) => $of(core::IOMMU_GROUP, $state, uuid $(, $name)?),
+            Dir::IommuGroup(uuid) => $of(vfio_ap::IOMMU_GROUP, $state, uuid $(, $name)?),
             Dir::Kernel => $of(uevents::KERNEL, $state, () $(, $name)?),
             _ => Default::default(),
         }

@@ -4,6 +4,7 @@ use super::{
     abi::{self, Argument},
     dma::{Access, AddressSpace, Rules},
     files::Files,
+    users::Shared,
 };
 use crate::{Held, sysfs::Errno};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What `VFIO_CHECK_EXTENSION` asks for (`include/uapi/linux/vfio.h`).
 const TYPE1: u64 = 1;
 const TYPE1_V2: u64 = 3;
+const DMA_CC: u64 = 4;
 const UNMAP_ALL: u64 = 9;
 
 /// An open container.
@@ -23,35 +25,44 @@ pub(crate) struct Container {
 
 #[derive(Debug, Default)]
 struct State {
-    groups: u32,
+    /// The groups that are in it, by what they have of their devices.
+    groups: Vec<Arc<Shared>>,
     /// Once `VFIO_SET_IOMMU` has chosen.
     space: Option<Arc<AddressSpace>>,
 }
 
-/// A group in a container; it leaves when this is dropped.
+impl State {
+    /// Lets only some groups stay. With its last group a container loses what it was made to be, mappings included.
+    fn retain(&mut self, stays: impl Fn(&Arc<Shared>) -> bool) {
+        self.groups.retain(stays);
+        if self.groups.is_empty() {
+            self.space = None;
+        }
+    }
+}
+
+/// A group in a container; it leaves when this is dropped, or its device goes.
 #[derive(Debug)]
-pub(crate) struct Member(Arc<Container>);
+pub(crate) struct Member {
+    container: Arc<Container>,
+    group: Arc<Shared>,
+}
 
 impl Member {
-    pub(crate) fn join(container: Arc<Container>) -> Self {
-        container.state().groups += 1;
-        Self(container)
+    pub(crate) fn join(container: Arc<Container>, group: Arc<Shared>) -> Self {
+        container.state().groups.push(Arc::clone(&group));
+        Self { container, group }
     }
 
     /// The address space that the container's devices have, if it was chosen.
     pub(crate) fn space(&self) -> Option<Arc<AddressSpace>> {
-        self.0.state().space.clone()
+        self.container.state().space.clone()
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.groups -= 1;
-        // With its last group a container loses what it was made to be, mappings included.
-        if state.groups == 0 {
-            state.space = None;
-        }
+        self.container.state().retain(|group| !Arc::ptr_eq(group, &self.group));
     }
 }
 
@@ -60,8 +71,11 @@ impl Container {
         Self { state: Mutex::default(), held }
     }
 
+    /// Without the groups whose devices have gone (`vfio_device_remove_group`).
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.retain(|group| group.is_there());
+        state
     }
 
     /// `vfio_fops_unl_ioctl`.
@@ -73,7 +87,7 @@ impl Container {
     ) -> Result<i32, Errno> {
         match request {
             abi::GET_API_VERSION => Ok(0),
-            abi::CHECK_EXTENSION => Ok(has_extension(argument.u64(0)?).into()),
+            abi::CHECK_EXTENSION => Ok(self.has_extension(argument.u64(0)?).into()),
             abi::SET_IOMMU => self.set_iommu(files, argument.u64(0)?),
             _ => {
                 let space = self.state().space.clone().ok_or(libc::EINVAL)?;
@@ -91,7 +105,7 @@ impl Container {
     fn set_iommu(&self, files: &Files, kind: u64) -> Result<i32, Errno> {
         files.act("VFIO_SET_IOMMU", format!("/dev/vfio/vfio {kind}"))?;
         let mut state = self.state();
-        if state.groups == 0 || state.space.is_some() {
+        if state.groups.is_empty() || state.space.is_some() {
             return Err(libc::EINVAL);
         }
         let rules = match kind {
@@ -101,14 +115,19 @@ impl Container {
             UNMAP_ALL => return Err(libc::EINVAL),
             _ => return Err(libc::ENODEV),
         };
-        state.space = Some(Arc::new(AddressSpace::new(rules)));
+        state.space = Some(Arc::new(AddressSpace::new(rules, files.host().profile())));
         Ok(0)
     }
-}
 
-/// `vfio_iommu_type1_check_extension`, as with devices that are not the hardware's own.
-fn has_extension(extension: u64) -> bool {
-    matches!(extension, TYPE1 | TYPE1_V2 | UNMAP_ALL)
+    /// `vfio_iommu_type1_check_extension`, as with devices that are not the hardware's own: none of them can do other than
+    /// coherent DMA, once it is asked of somebody.
+    fn has_extension(&self, extension: u64) -> bool {
+        match extension {
+            TYPE1 | TYPE1_V2 | UNMAP_ALL => true,
+            DMA_CC => self.state().space.is_some(),
+            _ => false,
+        }
+    }
 }
 
 /// `vfio_iommu_type1_get_info`: pages of every size. Its chain of capabilities is not there.
@@ -137,9 +156,13 @@ fn map(files: &Files, space: &AddressSpace, argument: &Argument<'_>) -> Result<i
     }
     let (vaddr, iova, size) = (argument.u64(8)?, argument.u64(16)?, argument.u64(24)?);
     let access = Access { read: flags & READ != 0, write: flags & WRITE != 0 };
-    // To give an existing mapping a new address needs one that has lost its own, which is refused below.
-    if flags & VADDR != 0 || flags == 0 {
-        return Err(libc::EINVAL);
+    match flags {
+        VADDR => return space.remap(iova, vaddr, size).map(|()| 0),
+        flags if flags == 0 || flags & VADDR != 0 => {
+            // What is wrong with the range is said first.
+            return space.last(iova, vaddr, size).and(Err(libc::EINVAL));
+        }
+        _ => {}
     }
     files.act("VFIO_IOMMU_MAP_DMA", format!("{iova:#x}"))?;
     space.map(iova, vaddr, size, access).map(|()| 0)

@@ -133,7 +133,7 @@ impl Device {
             abi::DEVICE_DETACH_IOMMUFD_PT if self.group.is_none() => {
                 detach(files.host().profile(), &mdev, &argument)
             }
-            abi::DEVICE_FEATURE => feature(&argument),
+            abi::DEVICE_FEATURE => feature(files.host().profile(), &argument),
             // Since 7.0 VFIO asks the driver for its regions by another way, which vfio_ap has not.
             abi::DEVICE_GET_REGION_INFO if files.host().profile() >= KernelProfile::V7_0 => Err(libc::EINVAL),
             abi::DEVICE_GET_INFO => get_info(&mdev, &mut argument),
@@ -224,14 +224,20 @@ fn refuse_pasid(profile: KernelProfile, argument: &Argument<'_>) -> Result<(), E
 }
 
 /// `vfio_ioctl_device_feature`: vfio_ap has none of them.
-fn feature(argument: &Argument<'_>) -> Result<i32, Errno> {
+fn feature(profile: KernelProfile, argument: &Argument<'_>) -> Result<i32, Errno> {
+    const NUMBER: u32 = 0xffff;
+    const MIG_PRECOPY_INFO_V2: u32 = 12;
     const GET: u32 = 1 << 16;
     const SET: u32 = 1 << 17;
     const PROBE: u32 = 1 << 18;
     argument.has(8)?;
     let flags = argument.u32(4)?;
     let both = flags & (GET | SET) == GET | SET && flags & PROBE == 0;
-    if argument.u32(0)? < 8 || flags & !(0xffff | GET | SET | PROBE) != 0 || both {
+    if argument.u32(0)? < 8 || flags & !(NUMBER | GET | SET | PROBE) != 0 || both {
+        return Err(libc::EINVAL);
+    }
+    // The one that is asked of the device's migration before anything else.
+    if flags & NUMBER == MIG_PRECOPY_INFO_V2 && profile.knows_precopy_info_v2() {
         return Err(libc::EINVAL);
     }
     Err(libc::ENOTTY)

@@ -5,7 +5,7 @@
 //! memory by them.
 
 use super::abi::PAGE;
-use crate::{SimHost, sysfs::Errno};
+use crate::{KernelProfile, SimHost, sysfs::Errno};
 use adjunct_ap::Uuid;
 use std::{
     collections::BTreeMap,
@@ -54,6 +54,8 @@ struct Areas {
 #[derive(Debug)]
 pub(crate) struct AddressSpace {
     rules: Rules,
+    /// What is said of what leaves the address space.
+    overflow: Errno,
     areas: Mutex<Areas>,
 }
 
@@ -61,8 +63,12 @@ impl AddressSpace {
     /// Most mappings of a container (`dma_entry_limit`).
     const MAPPINGS: usize = 65535;
 
-    pub(crate) fn new(rules: Rules) -> Self {
-        Self { rules, areas: Mutex::default() }
+    pub(crate) fn new(rules: Rules, profile: KernelProfile) -> Self {
+        let overflow = match rules {
+            Rules::Type1 | Rules::Type1v2 if !profile.type1_says_overflow() => libc::EINVAL,
+            _ => libc::EOVERFLOW,
+        };
+        Self { rules, overflow, areas: Mutex::default() }
     }
 
     fn areas(&self) -> MutexGuard<'_, Areas> {
@@ -110,31 +116,35 @@ impl AddressSpace {
             }
     }
 
+    /// Where `size` bytes from `iova` on end, which the caller has at `vaddr`.
+    ///
+    /// # Errors
+    /// EINVAL for nothing; EOVERFLOW (type 1 before 6.18: EINVAL) when it leaves an address space.
+    pub(crate) fn last(&self, iova: u64, vaddr: u64, size: u64) -> Result<u64, Errno> {
+        let more = size.checked_sub(1).ok_or(libc::EINVAL)?;
+        let last = vaddr.checked_add(more).and_then(|_| iova.checked_add(more));
+        last.ok_or(self.overflow)
+    }
+
     /// Makes `size` bytes from `iova` on reachable (`vfio_dma_do_map`, `iopt_map_user_pages`). `vaddr` is where the
     /// caller has them.
     ///
     /// # Errors
-    /// EINVAL for what is no multiple of a page (an IOAS that no device uses takes any), or nothing; EOVERFLOW when it
-    /// leaves the address space; EEXIST when any of it is mapped; ENOSPC when there are too many mappings.
+    /// EINVAL for what is no multiple of a page (an IOAS that no device uses takes any); as [`AddressSpace::last`];
+    /// EEXIST when any of it is mapped; ENOSPC when there are too many mappings.
     pub(crate) fn map(&self, iova: u64, vaddr: u64, size: u64, access: Access) -> Result<(), Errno> {
         let mut areas = self.areas();
         let alignment = match self.rules {
             Rules::Iommufd if areas.devices.is_empty() => 1,
             _ => PAGE,
         };
-        if size == 0 {
-            return Err(libc::EINVAL);
-        }
-        let last = iova.checked_add(size - 1);
-        let overflow = last.is_none() || vaddr.checked_add(size - 1).is_none();
+        let last = self.last(iova, vaddr, size);
+        let odd = !(iova | vaddr | size).is_multiple_of(alignment);
         // Type 1 looks at the ends first, an IOAS at the alignment.
-        if overflow && self.rules != Rules::Iommufd {
-            return Err(libc::EOVERFLOW);
-        }
-        if !(iova | vaddr | size).is_multiple_of(alignment) {
+        if odd && (self.rules == Rules::Iommufd || last.is_ok()) {
             return Err(libc::EINVAL);
         }
-        let last = last.filter(|_| !overflow).ok_or(libc::EOVERFLOW)?;
+        let last = last?;
         if areas.overlapping(iova, last).next().is_some() {
             return Err(libc::EEXIST);
         }
@@ -145,15 +155,30 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Gives an existing mapping of type 1 another address (`vfio_dma_do_map` with `VFIO_DMA_MAP_FLAG_VADDR`): only one
+    /// that has lost its own, and none does.
+    ///
+    /// # Errors
+    /// ENOENT where nothing is mapped; else EINVAL; as [`AddressSpace::last`].
+    pub(crate) fn remap(&self, iova: u64, vaddr: u64, size: u64) -> Result<(), Errno> {
+        let last = self.last(iova, vaddr, size)?;
+        let mapped = self.areas().overlapping(iova, last).next().is_some();
+        if mapped || !(iova | vaddr | size).is_multiple_of(PAGE) {
+            Err(libc::EINVAL)
+        } else {
+            Err(libc::ENOENT)
+        }
+    }
+
     /// Takes mappings away, tells the devices, and answers how many bytes were mapped.
     ///
     /// # Errors
-    /// EINVAL (type 1 v2) or ENOENT (IOAS) when a mapping is only partly inside; EINVAL and EOVERFLOW as when mapping.
+    /// EINVAL (type 1 v2) or ENOENT (IOAS) when a mapping is only partly inside; as [`AddressSpace::last`].
     pub(crate) fn unmap(&self, host: &SimHost, iova: u64, size: u64) -> Result<u64, Errno> {
         if size == 0 || self.rules != Rules::Iommufd && !(iova | size).is_multiple_of(PAGE) {
             return Err(libc::EINVAL);
         }
-        let last = iova.checked_add(size - 1).ok_or(libc::EOVERFLOW)?;
+        let last = self.last(iova, 0, size)?;
         self.unmap_to(host, iova, last)
     }
 
@@ -216,7 +241,7 @@ mod tests {
     #[test]
     fn mappings_are_pages_that_do_not_overlap() {
         for rules in [Rules::Type1, Rules::Type1v2, Rules::Iommufd] {
-            let space = AddressSpace::new(rules);
+            let space = AddressSpace::new(rules, KernelProfile::V7_2);
             space.attach("6c4a5d2e-0d3e-4c7a-9b0a-000000000001".parse().expect("a UUID")).expect("empty");
             let map = |iova, vaddr, size| space.map(iova, vaddr, size, Access::ALL);
             assert_eq!(map(0x1000, 0x1_0000, 0x2000), Ok(()), "{rules:?}");
@@ -239,7 +264,7 @@ mod tests {
 
     #[test]
     fn an_address_space_of_its_own_without_devices_takes_odd_mappings_and_then_no_device() {
-        let space = AddressSpace::new(Rules::Iommufd);
+        let space = AddressSpace::new(Rules::Iommufd, KernelProfile::V7_2);
         space.map(0x1234, 0x10, 5, Access::ALL).expect("any bytes");
         let device = "6c4a5d2e-0d3e-4c7a-9b0a-000000000001".parse().expect("a UUID");
         assert_eq!(space.attach(device), Err(libc::EADDRINUSE));
@@ -257,7 +282,7 @@ mod tests {
             (Rules::Iommufd, Err(libc::ENOENT), true),
         ];
         for (rules, answer, stays) in cases {
-            let space = AddressSpace::new(rules);
+            let space = AddressSpace::new(rules, KernelProfile::V7_2);
             space.map(0x1000, 0, 0x4000, Access::ALL).expect("free");
             assert_eq!(space.unmap(&host, 0x2000, 0x1000), answer, "{rules:?}");
             assert_eq!(space.can_pin(0x2fff) || rules == Rules::Type1, stays, "{rules:?}");
@@ -281,7 +306,7 @@ mod tests {
         ];
         for (rules, expected) in cases {
             let seen = [Access::ALL, read, write].map(|access| {
-                let space = AddressSpace::new(rules);
+                let space = AddressSpace::new(rules, KernelProfile::V7_2);
                 space.map(0x1000, 0, 0x1000, access).expect("free");
                 assert!(!space.can_pin(0xfff) && !space.can_pin(0x2000), "{rules:?}");
                 space.can_pin(0x1fff)

@@ -21,7 +21,7 @@ const CONTAINER_SET: u32 = 2;
 pub(crate) struct Group {
     uuid: Uuid,
     state: Mutex<State>,
-    alone: Shared,
+    alone: Arc<Shared>,
     #[expect(dead_code, reason = "held for its drop")]
     held: Held,
 }
@@ -41,7 +41,7 @@ impl Group {
     /// # Errors
     /// EBUSY when it is open, or the device is bound to an iommufd.
     pub(crate) fn open(files: &Files, uuid: Uuid, held: Held) -> Result<Self, Errno> {
-        let alone = Shared::take(files.host(), uuid, Share::Group)?;
+        let alone = Arc::new(Shared::take(files.host(), uuid, Share::Group)?);
         Ok(Self { uuid, state: Mutex::default(), alone, held })
     }
 
@@ -53,6 +53,15 @@ impl Group {
     /// The group, for as long as which nobody opens or closes a device of it.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The group, in no container if its device has gone (`vfio_device_remove_group`).
+    fn current(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        if !self.alone.is_there() {
+            state.container = None;
+        }
+        state
     }
 
     /// Which VM the group is for (`vfio_group_set_kvm`). A device that is open keeps its own.
@@ -93,7 +102,7 @@ impl Group {
     fn set_container(&self, files: &Files, fd: i32) -> Result<i32, Errno> {
         let file = files.get(fd)?;
         files.act("VFIO_GROUP_SET_CONTAINER", self.uuid.to_string())?;
-        let mut state = self.lock();
+        let mut state = self.current();
         if state.container.is_some() {
             return Err(libc::EINVAL);
         }
@@ -101,12 +110,12 @@ impl Group {
             return Err(libc::ENODEV);
         }
         let Some(Node::Container(container)) = file.as_deref() else { return Err(libc::EBADFD) };
-        state.container = Some(Member::join(Arc::clone(container)));
+        state.container = Some(Member::join(Arc::clone(container), Arc::clone(&self.alone)));
         Ok(0)
     }
 
     fn unset_container(&self) -> Result<i32, Errno> {
-        let mut state = self.lock();
+        let mut state = self.current();
         if state.container.is_none() {
             return Err(libc::EINVAL);
         }

@@ -108,7 +108,8 @@ impl Iommufd {
             return Err(libc::EOPNOTSUPP);
         }
         files.act("IOMMU_IOAS_ALLOC", "/dev/iommu")?;
-        let id = self.add(Object::Ioas(Arc::new(AddressSpace::new(Rules::Iommufd))));
+        let space = AddressSpace::new(Rules::Iommufd, files.host().profile());
+        let id = self.add(Object::Ioas(Arc::new(space)));
         argument.put_u32(8, id.0)?;
         Ok(0)
     }

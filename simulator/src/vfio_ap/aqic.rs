@@ -6,8 +6,9 @@ use crate::{Interruption, QueueStatus, Response, host::State};
 use adjunct_ap::{Apqn, Uuid};
 use std::{ops::Range, time::Duration};
 
-/// How often and how long the driver tries to disable interruptions of a queue that is being reset.
-const RETRIES: usize = 6;
+/// How often the driver tries to disable interruptions of a queue that is being reset, and how long it waits after each
+/// time, the last too.
+const ATTEMPTS: usize = 6;
 const RETRY_WAIT: Duration = Duration::from_millis(20);
 
 impl State {
@@ -57,12 +58,14 @@ impl State {
 
     fn disable_interruption(&mut self, apqn: Apqn) -> QueueStatus {
         let mut status = self.adapters.set_interruption(apqn, None);
-        for _ in 0..RETRIES {
+        for attempt in 1..=ATTEMPTS {
             if !matches!(status.code(), 0x02 | 0x05) {
                 break;
             }
-            self.clock.advance(RETRY_WAIT);
-            status = self.adapters.set_interruption(apqn, None);
+            self.clock.wait(RETRY_WAIT);
+            if attempt < ATTEMPTS {
+                status = self.adapters.set_interruption(apqn, None);
+            }
         }
         self.forget_notification(apqn);
         status

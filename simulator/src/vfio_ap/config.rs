@@ -1,7 +1,7 @@
 //! When the host's own configuration changes (`vfio_ap_on_cfg_changed`, `vfio_ap_on_scan_complete`).
 
-use super::{HostConfig, filter::Filtered};
-use crate::{Qci, host::State};
+use super::{HostConfig, Mdev, filter::Filtered};
+use crate::{KernelProfile, Qci, host::State};
 use adjunct_ap::{Apid, Apm, Apqn, Aqm, Matrix, Uuid};
 
 /// The oldest type of adapter that the driver takes: CEX4.
@@ -20,19 +20,33 @@ fn intersection(a: &Matrix, b: &Matrix) -> Matrix {
     Matrix { apm: a.apm & b.apm, aqm: a.aqm & b.aqm, adm: a.adm & b.adm }
 }
 
+impl Mdev {
+    /// Takes from the shadow what the host lost; whether the guest gets the shadow and is told
+    /// (`vfio_ap_mdev_cfg_remove`, `vfio_ap_mdev_hot_unplug_cfg`).
+    fn unplug(&mut self, removed: &Matrix, profile: KernelProfile) -> bool {
+        let mut lost = intersection(&self.matrix, removed);
+        if profile.takes_lost_control_domains_of_others() {
+            lost.adm = removed.adm - self.matrix.adm;
+        }
+        let before = self.shadow;
+        self.shadow = difference(&self.shadow, &lost);
+        if !profile.updates_by_what_is_left() {
+            return self.shadow != before;
+        }
+        !lost.apm.is_empty() && !self.shadow.apm.is_empty()
+            || !lost.aqm.is_empty() && !self.shadow.aqm.is_empty()
+            || !lost.adm.is_empty() && !self.shadow.adm.is_empty()
+    }
+}
+
 impl State {
     /// Before the bus touches any device: guests lose what the host lost, and what the host was given is remembered
     /// for the end of the scan.
     pub(crate) fn vfio_config_changed(&mut self, new: &Qci, old: &Qci) {
         let (now, before) = (matrix(new), matrix(old));
         let removed = difference(&before, &now);
-        let keeps = self.profile.keeps_apcb_when_all_is_gone();
         for mdev in self.vfio.mdevs.values_mut() {
-            if intersection(&mdev.shadow, &removed) == Matrix::EMPTY {
-                continue;
-            }
-            mdev.shadow = difference(&mdev.shadow, &removed);
-            if !(keeps && mdev.shadow == Matrix::EMPTY) {
+            if mdev.unplug(&removed, self.profile) {
                 mdev.update_guest();
             }
         }

@@ -125,7 +125,7 @@ impl OpenMdev {
         let file = Shared::take(host, uuid, Share::File)?;
         let group = Shared::take(host, uuid, Share::Group)?;
         let open = Self::open(host, uuid, vm, crypto, vec![group, file])?;
-        open.attach(Some(AddressSpace::new(Rules::Type1v2).into()))?;
+        open.attach(Some(AddressSpace::new(Rules::Type1v2, host.profile()).into()))?;
         Ok(open)
     }
 

@@ -7,12 +7,16 @@ use std::time::Duration;
 /// How long the driver waits before it looks whether a reset is done, and before it looks again.
 const WAIT: Duration = Duration::from_millis(20);
 
+/// After so many looks (20 s) whoever waits sleeps, also on a host whose time nobody keeps: somebody has to come and
+/// free the queue.
+const PATIENCE: usize = 1000;
+
 /// Response codes that say "not yet": reset in progress, busy, state change in progress.
 const NOT_YET: [u8; 3] = [0x02, 0x05, 0x0a];
 
 impl State {
     /// Zeroizes queues, all at once, then waits for every one of them. There is no limit to the wait, as in the
-    /// kernel; it is the clock's time that passes.
+    /// kernel; it is the clock's time that passes, until a queue seems stuck, and from then on real time.
     ///
     /// # Errors
     /// EIO when any queue could not be reset; the others are.
@@ -29,8 +33,14 @@ impl State {
                 _ => {}
             }
         }
-        while !waiting.is_empty() {
-            self.clock.advance(WAIT);
+        for look in 0_usize.. {
+            if waiting.is_empty() {
+                break;
+            }
+            match look {
+                ..PATIENCE => self.clock.wait(WAIT),
+                _ => self.clock.sleep(WAIT),
+            }
             waiting.retain(|apqn| self.is_still_resetting(*apqn));
         }
         let failed =

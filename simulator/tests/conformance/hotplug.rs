@@ -1,6 +1,6 @@
 //! What a running guest sees when its mdev, the host's drivers or the host's configuration change.
 
-use crate::fixture::{A, Guest, Host, Order, Place, attr, on_every_host};
+use crate::fixture::{A, Guest, HOST, Host, Order, Place, attr, on_every_host};
 use adjunct_simulator::KernelProfile;
 
 on_every_host! {
@@ -15,6 +15,8 @@ on_every_host! {
     a_domain_that_leaves_the_host_leaves_the_guest_and_stays_assigned
     an_adapter_that_comes_is_given_to_the_guest_it_was_assigned_to
     before_7_2_a_guest_that_loses_everything_keeps_its_masks
+    before_7_2_a_guest_that_loses_its_last_adapter_or_domain_keeps_its_masks
+    before_7_2_a_guest_is_told_when_the_host_loses_what_the_guest_had_not
     control_domains_follow_the_host
     taking_queues_back_by_override_takes_them_from_the_guest
 }
@@ -181,34 +183,64 @@ fn before_7_2_a_guest_that_loses_everything_keeps_its_masks(host: &Place) {
     assert_eq!(host.mdev_read(A, "guest_matrix"), "");
 }
 
-// vfio_ap_ops.c:vfio_ap_mdev_filter_cdoms
+// vfio_ap_ops.c:vfio_ap_mdev_hot_unplug_cfg
+fn before_7_2_a_guest_that_loses_its_last_adapter_or_domain_keeps_its_masks(host: &Place) {
+    let mut guest = guest(host, &[4]);
+    let updates = usize::from(host.kernel == KernelProfile::V7_2);
+    host.order_and_scan(Order::UsageDomain(4, false));
+    guest.changed(updates);
+    assert_eq!(host.mdev_read(A, "guest_matrix"), "05.\n06.\n");
+    host.order_and_scan(Order::UsageDomain(4, true));
+    guest.has(&["05.0004", "06.0004"], 1);
+    host.order(Order::RemoveCard(5));
+    host.order_and_scan(Order::RemoveCard(6));
+    guest.changed(updates);
+    assert_eq!(host.mdev_read(A, "guest_matrix"), ".0004\n");
+}
+
+// vfio_ap_ops.c:vfio_ap_mdev_cfg_remove
+fn before_7_2_a_guest_is_told_when_the_host_loses_what_the_guest_had_not(host: &Place) {
+    let mut guest = guest(host, &[4]);
+    host.write("bus/ap/drivers/vfio_ap/unbind", "05.0004");
+    guest.has(&["06.0004"], 1);
+    host.order_and_scan(Order::RemoveCard(5));
+    guest.has(&["06.0004"], usize::from(host.kernel < KernelProfile::V7_2));
+}
+
+// vfio_ap_ops.c:vfio_ap_mdev_filter_cdoms, vfio_ap_mdev_cfg_remove
 fn control_domains_follow_the_host(host: &Place) {
+    // Before 7.2 what the host loses stays with the guests it is assigned to.
+    let follows = host.kernel == KernelProfile::V7_2;
     host.mdev(A, &[5], &[4]);
     host.write(&attr(A, "assign_control_domain"), "5");
     host.write(&attr(A, "assign_control_domain"), "6");
     let mut guest = host.guest(A);
     host.order_and_scan(Order::ControlDomain(5, false));
-    guest.has(&["05.0004"], 1);
+    guest.has(&["05.0004"], follows.into());
     assert_eq!(host.mdev_read(A, "control_domains"), "0005\n0006\n");
     host.order_and_scan(Order::ControlDomain(5, true));
-    guest.has(&["05.0004"], 1);
+    guest.has(&["05.0004"], follows.into());
     // One of another guest's is nothing to this one.
     host.order_and_scan(Order::ControlDomain(7, true));
     guest.has(&["05.0004"], 0);
     host.order_and_scan(Order::ControlDomain(6, true));
     guest.has(&["05.0004"], 1);
+    host.order_and_scan(Order::ControlDomain(7, false));
+    guest.has(&["05.0004"], (!follows).into());
 }
 
 #[test]
-fn a_guest_has_the_control_domains_that_the_host_has() {
-    let host = Host::new();
-    host.mdev(A, &[], &[]);
-    host.write(&attr(A, "assign_control_domain"), "5");
-    let (_open, vm) = host.open(A);
-    host.order_and_scan(Order::ControlDomain(5, false));
-    assert!(vm.now().unwrap().adm.is_empty());
-    host.order_and_scan(Order::ControlDomain(5, true));
-    assert_eq!(vm.now().unwrap().adm.count(), 1);
+fn a_guest_has_the_control_domains_that_the_host_has_and_before_7_2_those_that_it_had() {
+    for kernel in KernelProfile::ALL {
+        let host = Host::with_kernel(HOST, kernel.name());
+        host.mdev(A, &[], &[]);
+        host.write(&attr(A, "assign_control_domain"), "5");
+        let (_open, vm) = host.open(A);
+        host.order_and_scan(Order::ControlDomain(5, false));
+        assert_eq!(vm.now().unwrap().adm.is_empty(), kernel == KernelProfile::V7_2, "{kernel}");
+        host.order_and_scan(Order::ControlDomain(5, true));
+        assert_eq!(vm.now().unwrap().adm.count(), 1);
+    }
 }
 
 // ap_bus.c:ap_device_probe

@@ -3,6 +3,8 @@
 //!
 //! A stream is a text. `> write PATH VALUE` is a write to a file of sysfs, `> machine ORDER` an order to the machine;
 //! below it are the name of its errno, if it was refused, and a line for each event: NUL is `\0`, a newline `\n`; a blank at the end of a value `\s`.
+//! No mask is written while a queue has no driver: the kernel then looks for its flags at address 0, and what it finds there
+//! is not always the same (`ap_bus.c: __ap_revise_reserved`).
 //! SEQNUM counts from the first event, and COMPLETECOUNT from the first operation.
 
 use crate::fixture::{Host, Order, Place, unmasked};

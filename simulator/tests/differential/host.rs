@@ -24,8 +24,13 @@ const MDEVS: &str = "bus/mdev/devices";
 /// What counts on over the life of a kernel, and is told from the beginning of a sequence on.
 const COUNTERS: [&str; 2] = ["bus/ap/scans", "bus/ap/bindings_complete_count"];
 
-/// What zcrypt asks an adapter for. Where the adapter was taken away and no scan has seen it, the read waits for the
-/// next scan.
+/// What the bus changes in its own time: a queue is reset, then its interruptions are enabled. Nobody asks for these
+/// before that is done, and nothing comes in between that would have queues stay half way.
+const SETTLING: [&str; 2] = ["reset", "interrupt"];
+
+/// What zcrypt asks an adapter for. The lab's adapters answer with an error, and how many requests and scans it takes
+/// zcrypt to believe that is its own affair. Where the adapter was taken away and no scan has seen it, the read waits
+/// for the next scan.
 const ASKED: [&str; 5] = ["API_ordinalnr", "FW_version", "mkvps", "op_modes", "serialnr"];
 
 /// What is different about the hosts.
@@ -80,8 +85,12 @@ impl Host {
     /// Counters are 0 from now on.
     pub(crate) fn count_from_here(&mut self) {
         self.seen = true;
+        self.base = self.counts();
+    }
+
+    fn counts(&self) -> BTreeMap<String, u64> {
         let count = |path: &str| self.sysfs.read(path).ok()?.trim().parse().ok();
-        self.base = COUNTERS.iter().filter_map(|path| Some(((*path).to_owned(), count(path)?))).collect();
+        COUNTERS.iter().filter_map(|path| Some(((*path).to_owned(), count(path)?))).collect()
     }
 
     pub(crate) fn order(&self, order: &str) -> Answer {
@@ -93,13 +102,21 @@ impl Host {
         match operation {
             Operation::Write { path, value } if path.ends_with("/remove") => self.remove(path, value),
             Operation::Write { path, value } => {
+                if path.starts_with("bus/ap/") {
+                    self.machine.settle();
+                }
                 if path == "bus/ap/apmask" || path == "bus/ap/aqmask" {
                     self.probe_all();
                 }
                 self.seen |= path == "bus/ap/scans" && !value.is_empty();
                 self.write(path, value)
             }
-            Operation::Read { path } => self.read(path),
+            Operation::Read { path } => {
+                if path.rsplit('/').next().is_some_and(|file| SETTLING.contains(&file)) {
+                    self.machine.settle();
+                }
+                self.read(path)
+            }
             Operation::List { path } => self.list(path),
             Operation::Hardware(order) => {
                 self.machine.settle();
@@ -113,6 +130,8 @@ impl Host {
                 None => Answer::Refused(libc::EBADF),
             },
             Operation::Events { vm } => self.events(*vm),
+            // What a guest sees of adapters that the bus has not yet missed, only a machine can say.
+            Operation::Guest { .. } if !self.seen => Answer::Waits,
             Operation::Guest { vm } => {
                 self.machine.settle();
                 self.guest(*vm).unwrap_or_else(|answer| answer)
@@ -189,7 +208,13 @@ impl Host {
     }
 
     fn open(&mut self, number: usize, mdev: &str) -> Result<(), Answer> {
+        let free = !self.vms.values().any(|vm| vm.open.as_ref().is_some_and(|open| open.mdev == mdev));
+        let there = self.sysfs.list(&format!("{MDEVS}/{mdev}")).is_ok();
         let vm = self.vm(number)?;
+        if vm.open.is_some() && free && there {
+            // On a real host our own hypervisor refuses, in place of kernels that spoil the first device.
+            return Err(Answer::Refused(libc::EPERM));
+        }
         let device = refused(vm.guest.vm.open_ap(PathBuf::from(format!("/sys/{MDEVS}/{mdev}")).into()))?;
         let event = || EventFd::new(libc::EFD_NONBLOCK).expect("an eventfd");
         let (request, change) = (event(), event());
@@ -221,7 +246,8 @@ impl Host {
     }
 
     /// All that can be read of the bus, of vfio_ap and of its mdevs.
-    fn tree(&self) -> Tree {
+    fn tree(&mut self) -> Tree {
+        self.machine.settle();
         let mut tree = Tree::new();
         for dir in ["bus/ap", "devices/vfio_ap/matrix", "devices/vfio_ap/matrix/mdev_supported_types"] {
             self.add(&mut tree, dir);
@@ -233,13 +259,39 @@ impl Host {
                 self.add(&mut tree, &format!("{dir}/{name}"));
             }
         }
+        if self.seen {
+            self.ask(&mut tree);
+        }
         tree
+    }
+
+    /// Adds what adapters say of themselves, and counts nothing of what that has taken.
+    fn ask(&mut self, tree: &mut Tree) {
+        let before = self.counts();
+        for device in self.sysfs.list("bus/ap/devices").unwrap_or_default() {
+            let dir = format!("bus/ap/devices/{device}");
+            for name in self.sysfs.list(&dir).unwrap_or_default() {
+                if ASKED.contains(&name.as_str()) {
+                    let path = format!("{dir}/{name}");
+                    tree.insert(path.clone(), self.read(&path));
+                }
+            }
+            if device.starts_with("card") {
+                // Whatever is written sets it to 0, and that of the card's queues.
+                let _ = self.sysfs.write(&format!("{dir}/request_count"), "0");
+            }
+        }
+        for (path, count) in self.counts() {
+            if let (Some(base), Some(before)) = (self.base.get_mut(&path), before.get(&path)) {
+                *base = base.wrapping_add(count - before);
+            }
+        }
     }
 
     fn add(&self, tree: &mut Tree, dir: &str) {
         tree.insert(dir.to_owned(), self.list(dir));
         for name in self.sysfs.list(dir).unwrap_or_default() {
-            if listed::listed(&name, What::Text) || (!self.seen && ASKED.contains(&name.as_str())) {
+            if listed::listed(&name, What::Text) || ASKED.contains(&name.as_str()) {
                 continue;
             }
             let path = format!("{dir}/{name}");

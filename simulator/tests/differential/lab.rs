@@ -39,24 +39,11 @@ fn path(operation: &Operation) -> &str {
 }
 
 fn compare(real: &mut Host, kernel: KernelProfile, operations: &[Operation]) -> Option<Difference> {
-    let since = Instant::now();
     real.refresh();
     let mut simulated = simulated::host(kernel);
-    let timing = std::env::var("TIMING").is_ok();
-    if timing {
-        println!("refresh {:?}", since.elapsed());
-    }
     let mut told = Vec::new();
     for (at, operation) in operations.iter().enumerate() {
-        let since = Instant::now();
-        if std::env::var("TRACE").is_ok() {
-            println!("> {operation}");
-        }
         let answers = (real.apply(operation), simulated.apply(operation));
-        if timing || since.elapsed() > Duration::from_millis(500) {
-            let text = operation.to_string();
-            println!("{:?} {}", since.elapsed(), &text[..text.len().min(100)]);
-        }
         let alike = listed::alike(path(operation), &answers.0, &answers.1);
         told.push(answers.0);
         if !alike {

@@ -22,14 +22,9 @@ pub(crate) enum What {
 
 #[rustfmt::skip]
 pub(crate) const LISTED: &[Listed] = &[
-    Listed { file: "request_count", what: What::Text, why: "zcrypt sends requests of its own: for random numbers, and for what adapters say of themselves" },
-    Listed { file: "requestq_count", what: What::Text, why: "as request_count: one may be waiting" },
-    Listed { file: "pendingq_count", what: What::Text, why: "as request_count: one may be under way" },
-    Listed { file: "load", what: What::Text, why: "as request_count" },
-    Listed { file: "scans", what: What::Text, why: "zcrypt has the bus scan when a request of its own reaches no adapter" },
-    Listed { file: "bindings_complete_count", what: What::Text, why: "as scans: it is counted by scans" },
-    Listed { file: "reset", what: What::Text, why: "the bus brings queues up in the background, in real time here and in virtual time there" },
+    Listed { file: "reset", what: What::Text, why: "the bus brings queues up in the background, in real time here and in virtual time there; where vfio_ap or an unbind comes in between is chance" },
     Listed { file: "interrupt", what: What::Text, why: "as reset: it is the end of bringing up a queue" },
+    Listed { file: "bindings_complete_count", what: What::Text, why: "as reset: a scan counts what is bound when it comes to it" },
 ];
 
 pub(crate) fn listed(file: &str, what: What) -> bool {

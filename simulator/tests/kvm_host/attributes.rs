@@ -1,9 +1,12 @@
-//! Attributes of a VM by group, number and bytes.
+//! Attributes of a VM by group, number and bytes, as far as they are seen on the simulated host only.
 //!
 //! The numbers in comments are those of the project's conformance list.
 
-use crate::support::{host, host_of, memory, processor};
-use adjunct_cpu_model::kvm::{FEAT_LEN, MACHINE_LEN, PROCESSOR_LEN, SUBFUNC_LEN};
+use crate::support::{host, host_of, memory};
+use adjunct_cpu_model::{
+    Feature, FeatureSet, HostCpu,
+    kvm::{MACHINE_LEN, MachineAttributes},
+};
 use adjunct_hypervisor::{Hypervisor, ProtoVm};
 use adjunct_simulator::{Files, SieBlock, SimHost, SimProtoVm};
 
@@ -13,26 +16,11 @@ const ENABLE_APIE: u64 = 4;
 const DISABLE_APIE: u64 = 5;
 const PROCESSOR: u64 = 0;
 const MACHINE: u64 = 1;
-const PROCESSOR_FEAT: u64 = 2;
-const PROCESSOR_SUBFUNC: u64 = 4;
-const PROCESSOR_UV_FEAT: u64 = 6;
-/// Bytes of the attributes of the CPU model by their numbers.
-const LENGTHS: [usize; 8] = [PROCESSOR_LEN, MACHINE_LEN, FEAT_LEN, FEAT_LEN, SUBFUNC_LEN, SUBFUNC_LEN, 8, 8];
 
 fn proto(host: &SimHost) -> SimProtoVm {
     let mut proto = SimProtoVm::create(host).expect("KVM makes VMs");
     proto.set_memory(&memory()).expect("1M is memory");
     proto
-}
-
-fn get(vm: &SimProtoVm, attr: u64) -> Vec<u8> {
-    let mut value = vec![0xee; LENGTHS[usize::try_from(attr).expect("small")]];
-    vm.attribute(MODEL, attr, &mut value).expect("it is there");
-    value
-}
-
-fn facility(list: &[u8], number: usize) -> bool {
-    list[number / 8] & 0x80 >> (number % 8) != 0
 }
 
 // 181: kvm-s390.c:kvm_s390_vm_has_attr
@@ -52,36 +40,6 @@ fn key_wrapping_is_always_there_and_ap_interpretation_with_ap_instructions() {
         for attr in [6, 7, u64::MAX] {
             assert_eq!(vm.has_attribute(CRYPTO, attr), Err(libc::ENXIO));
         }
-    }
-}
-
-#[test]
-fn the_cpu_model_has_eight_attributes() {
-    let vm = proto(&host());
-    for attr in 0..8 {
-        assert_eq!(vm.has_attribute(MODEL, attr), Ok(()));
-    }
-    assert_eq!([vm.has_attribute(MODEL, 8), vm.has_attribute(9, 0)], [Err(libc::ENXIO); 2]);
-}
-
-// 182: kvm-s390.c:kvm_s390_vm_get_attr
-#[test]
-fn no_crypto_attribute_can_be_read() {
-    let vm = proto(&host());
-    for attr in 0..8 {
-        assert_eq!(vm.attribute(CRYPTO, attr, &mut [0; 64]), Err(libc::ENXIO), "{attr}");
-    }
-    assert_eq!(vm.attribute(MODEL, 8, &mut [0; 64]), Err(libc::ENXIO));
-}
-
-#[test]
-fn an_attribute_fills_its_own_bytes_and_no_others() {
-    let vm = proto(&host());
-    for (attr, length) in (0..).zip(LENGTHS) {
-        assert_eq!(vm.attribute(MODEL, attr, &mut vec![0; length - 1]), Err(libc::EFAULT), "{attr}");
-        let mut value = vec![0xee; length + 1];
-        vm.attribute(MODEL, attr, &mut value).expect("there is room");
-        assert_eq!(value[length], 0xee, "{attr}");
     }
 }
 
@@ -112,121 +70,15 @@ fn ap_interpretation_reaches_vcpus_that_exist() {
     drop(vcpus);
 }
 
-// 192: kvm-s390.c:kvm_arch_init_vm
-#[test]
-fn a_new_vm_has_the_default_model() {
-    let host = host();
-    let vm = proto(&host);
-    let (guest, machine) = (get(&vm, PROCESSOR), get(&vm, MACHINE));
-    for number in [12, 15, 65] {
-        assert!(facility(&machine[16..], number), "the machine has {number}");
-        assert!(!facility(&guest[16..], number), "a guest has not {number}");
-    }
-    for number in 0..2048 {
-        let given = facility(&guest[16..], number);
-        assert_eq!(given, facility(&machine[16..], number) && ![12, 15, 65].contains(&number), "{number}");
-    }
-    assert_eq!(guest[0], 0xff, "the version says that it is a guest");
-    assert_eq!(guest[1..8], machine[1..8]);
-    assert_eq!(guest[8..10], machine[10..12], "the unblocked instructions");
-    assert_eq!(get(&vm, PROCESSOR_FEAT), [0; FEAT_LEN], "none until they are asked for");
-    assert_eq!(get(&vm, PROCESSOR_SUBFUNC), get(&vm, 5));
-    assert_eq!(get(&vm, PROCESSOR_UV_FEAT), [0; 8]);
-}
-
-// 193: kvm-s390.c:kvm_s390_set_processor, kvm_s390_set_processor_feat, kvm_s390_set_uv_feat
-#[test]
-fn after_vcpus_the_cpu_model_is_ebusy_but_what_is_wrong_with_it_may_come_first() {
-    let host = host();
-    let (vm, _vcpus) = proto(&host).build(1).expect("a vCPU");
-    let set = |attr, value: &[u8]| vm.set_attribute(MODEL, attr, value);
-    for (attr, length) in [(PROCESSOR, PROCESSOR_LEN), (PROCESSOR_SUBFUNC, SUBFUNC_LEN)] {
-        assert_eq!([set(attr, &vec![0; length]), set(attr, &[])], [Err(libc::EBUSY); 2], "{attr}");
-    }
-    for (attr, length) in [(PROCESSOR_FEAT, FEAT_LEN), (PROCESSOR_UV_FEAT, 8)] {
-        assert_eq!(set(attr, &vec![0; length]), Err(libc::EBUSY));
-        assert_eq!(set(attr, &vec![0xff; length]), Err(libc::EINVAL));
-        assert_eq!(set(attr, &vec![0; length - 1]), Err(libc::EFAULT));
-    }
-    for attr in [MACHINE, 3, 5, 7, 8] {
-        assert_eq!(set(attr, &[0; MACHINE_LEN]), Err(libc::ENXIO));
-    }
-}
-
-// 194: kvm-s390.c:kvm_s390_set_processor, test_kvm_facility
-#[test]
-fn facilities_that_the_host_lacks_are_taken_and_only_shown() {
-    let host = host();
-    let mut vm = proto(&host);
-    let mut blob = processor(&host, &[]);
-    blob[16..].fill(0xff);
-    assert_eq!(vm.set_attribute(MODEL, PROCESSOR, &blob), Ok(()));
-    assert_eq!(get(&vm, PROCESSOR)[16..], [0xff; 2048]);
-    // KVM itself goes by its own mask: facility 76 is not in it.
-    assert_eq!(vm.set_attribute(CRYPTO, 0, &[]), Err(libc::EINVAL));
-}
-
-#[test]
-fn the_blocking_control_is_moved_into_the_machines_range() {
-    let host = host();
-    let mut vm = proto(&host);
-    let machine = get(&vm, MACHINE);
-    let range = u32::from_be_bytes(machine[8..12].try_into().expect("4 bytes"));
-    let [lowest, unblocked] =
-        [range >> 16 & 0xfff, range & 0xfff].map(|ibc| u16::try_from(ibc).expect("12 bits"));
-    let mut now = get(&vm, PROCESSOR)[8..10].to_vec();
-    for wanted in [1, 0xfff, lowest + 1, 0] {
-        let mut blob = processor(&host, &[]);
-        blob[8..10].copy_from_slice(&u16::to_be_bytes(wanted));
-        assert_eq!(vm.set_attribute(MODEL, PROCESSOR, &blob), Ok(()));
-        if lowest != 0 && wanted != 0 {
-            now = wanted.clamp(lowest, unblocked).to_be_bytes().to_vec();
-        }
-        assert_eq!(get(&vm, PROCESSOR)[8..10], now, "{wanted:#x}");
-    }
-}
-
 // 196: kvm-s390.c:kvm_s390_get_machine_feat
 #[test]
 fn a_feature_is_the_bit_of_its_number_from_the_left() {
-    use adjunct_cpu_model::{Feature, FeatureSet, HostCpu, kvm::MachineAttributes};
     let host = host();
     // KSS is 13: bit 0x04 of byte 1.
     let cpu = HostCpu::new(host.machine_model(), FeatureSet::of(&[Feature::Kss]));
     let feat = MachineAttributes::encode(&cpu).feat;
     assert_eq!(feat.iter().position(|byte| *byte != 0), Some(1));
     assert_eq!(feat[1], 0x04);
-    let mut vm = proto(&host);
-    let mut kss = [0; FEAT_LEN];
-    kss[1] = 0x04;
-    let offered = get(&vm, 3);
-    let answer = if offered[1] & 0x04 != 0 { Ok(()) } else { Err(libc::EINVAL) };
-    assert_eq!(vm.set_attribute(MODEL, PROCESSOR_FEAT, &kss), answer);
-    assert_eq!(vm.set_attribute(MODEL, PROCESSOR_FEAT, &offered), Ok(()));
-    assert_eq!(get(&vm, PROCESSOR_FEAT), offered);
-}
-
-// 197: kvm-s390.c:kvm_s390_set_cpu_model
-#[test]
-fn what_the_machine_is_cannot_be_set() {
-    let mut vm = proto(&host());
-    for attr in [MACHINE, 3, 5, 7, 8] {
-        assert_eq!(vm.set_attribute(MODEL, attr, &[0; MACHINE_LEN]), Err(libc::ENXIO), "{attr}");
-    }
-}
-
-// 198: kvm-s390.c:kvm_s390_set_uv_feat
-#[test]
-fn features_of_the_ultravisor_that_are_not_there_are_einval() {
-    let mut vm = proto(&host());
-    let offered = get(&vm, 7);
-    assert_eq!(offered, [0; 8], "there is no ultravisor");
-    for bit in 0..64 {
-        let feat = (1_u64 << 63 >> bit).to_be_bytes();
-        assert_eq!(vm.set_attribute(MODEL, PROCESSOR_UV_FEAT, &feat), Err(libc::EINVAL), "{bit}");
-    }
-    assert_eq!(vm.set_attribute(MODEL, PROCESSOR_UV_FEAT, &[0; 8]), Ok(()));
-    assert_eq!(vm.set_attribute(MODEL, PROCESSOR_UV_FEAT, &[0; 7]), Err(libc::EFAULT));
 }
 
 #[test]

@@ -2,74 +2,45 @@
 //!
 //! The numbers in comments are those of the project's conformance list.
 
-use crate::support::{Builder, Guest, host, host_with, mdev, op, uuid};
-use adjunct_ap::Sysfs;
-use adjunct_hypervisor::EventFd;
-use adjunct_simulator::{Files, SimHost, SimProtoVm, SimVm};
-use std::{
-    fs::File,
-    os::fd::{AsRawFd, RawFd},
-    sync::Arc,
-    time::Duration,
+use crate::{
+    everywhere::{
+        self, BIND, ByGroup, CLOSED, CREATE_DEVICE, FEATURE, Files as _, GET_INFO, GET_IRQ_INFO,
+        GET_REGION_INFO, RESET, SET_CONTAINER, SET_IOMMU, SET_IRQS, TYPE1_V2, event, long, signed, words,
+    },
+    simulated::{OwnFiles, mdev as named, with_kernel},
+    support::{Builder, Guest, host, mdev, op, uuid},
 };
+use adjunct_ap::Sysfs;
+use adjunct_simulator::{SimHost, SimProtoVm, SimVm};
+use std::{fs::File, ops::Deref, os::fd::AsRawFd, sync::Arc, time::Duration};
 
 const CHECK_EXTENSION: u32 = 0x3b65;
-const SET_IOMMU: u32 = 0x3b66;
 const GET_STATUS: u32 = 0x3b67;
-const SET_CONTAINER: u32 = 0x3b68;
 const UNSET_CONTAINER: u32 = 0x3b69;
-const GET_DEVICE_FD: u32 = 0x3b6a;
-const GET_INFO: u32 = 0x3b6b;
-const GET_REGION_INFO: u32 = 0x3b6c;
-const GET_IRQ_INFO: u32 = 0x3b6d;
-const SET_IRQS: u32 = 0x3b6e;
-const RESET: u32 = 0x3b6f;
 const MAP_DMA: u32 = 0x3b71;
 const UNMAP_DMA: u32 = 0x3b72;
-const FEATURE: u32 = 0x3b75;
-const BIND: u32 = 0x3b76;
 const ATTACH: u32 = 0x3b77;
 const DETACH: u32 = 0x3b78;
 const DESTROY: u32 = 0x3b80;
 const IOAS_ALLOC: u32 = 0x3b81;
 const IOAS_MAP: u32 = 0x3b85;
 const IOAS_UNMAP: u32 = 0x3b86;
-const CREATE_DEVICE: u32 = 0xc00c_aee0;
-const SET_ATTR: u32 = 0x4018_aee1;
-const GET_ATTR: u32 = 0x4018_aee2;
-const HAS_ATTR: u32 = 0x4018_aee3;
 
-const FILE_ADD: u64 = 1;
-const FILE_DEL: u64 = 2;
 const TYPE1: u64 = 1;
-const TYPE1_V2: u64 = 3;
-/// A number that no process has as a descriptor.
-const CLOSED: RawFd = 999_999;
+const KERNELS: [&str; 4] = ["6.12", "6.17", "7.0", "7.2"];
 
-/// A program with a VM, and its open files.
+/// A program on the simulated host, and its VM.
 struct Program {
-    files: Files,
-    /// The descriptor of the VM.
-    kvm: i32,
+    program: everywhere::Program<OwnFiles>,
     vm: Arc<SimVm>,
 }
 
-/// Numbers as a structure has them.
-fn words(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
-}
+impl Deref for Program {
+    type Target = everywhere::Program<OwnFiles>;
 
-fn long(number: u64) -> Vec<u8> {
-    number.to_ne_bytes().to_vec()
-}
-
-fn signed(number: i32) -> u32 {
-    number.cast_unsigned()
-}
-
-/// `struct kvm_device_attr`, its address that of what follows.
-fn attribute(group: u32, attr: u64, value: &[u8]) -> Vec<u8> {
-    [&words(&[0, group])[..], &long(attr), &long(24), value].concat()
+    fn deref(&self) -> &Self::Target {
+        &self.program
+    }
 }
 
 impl Program {
@@ -79,54 +50,9 @@ impl Program {
     }
 
     fn of(host: &SimHost, vm: Arc<SimVm>) -> Self {
-        let files = Files::new(host);
-        Self { kvm: files.vm(&vm), files, vm }
-    }
-
-    fn ioctl(&self, fd: i32, request: u32, argument: &[u8]) -> Result<i32, i32> {
-        self.files.ioctl(fd, request, &mut argument.to_vec())
-    }
-
-    /// The argument after a request that is not refused.
-    fn answer(&self, fd: i32, request: u32, argument: &[u8]) -> Vec<u8> {
-        let mut argument = argument.to_vec();
-        assert_eq!(self.files.ioctl(fd, request, &mut argument), Ok(0), "{request:#x}");
-        argument
-    }
-
-    /// KVM's VFIO device.
-    fn create_device(&self) -> Result<i32, i32> {
-        let mut argument = words(&[4, 0, 0]);
-        self.files.ioctl(self.kvm, CREATE_DEVICE, &mut argument)?;
-        Ok(i32::from_ne_bytes(argument[4..8].try_into().expect("4 bytes")))
-    }
-
-    fn add(&self, device: i32, fd: i32) -> Result<i32, i32> {
-        self.ioctl(device, SET_ATTR, &attribute(1, FILE_ADD, &fd.to_ne_bytes()))
-    }
-
-    fn del(&self, device: i32, fd: i32) -> Result<i32, i32> {
-        self.ioctl(device, SET_ATTR, &attribute(1, FILE_DEL, &fd.to_ne_bytes()))
-    }
-
-    /// A container with the group, of this type.
-    fn container(&self, group: i32, kind: u64) -> i32 {
-        let container = self.files.open("/dev/vfio/vfio").expect("anybody may");
-        assert_eq!(self.ioctl(group, SET_CONTAINER, &words(&[signed(container)])), Ok(0));
-        assert_eq!(self.ioctl(container, SET_IOMMU, &long(kind)), Ok(0));
-        container
-    }
-
-    fn get_device(&self, group: i32, name: &str) -> Result<i32, i32> {
-        self.ioctl(group, GET_DEVICE_FD, format!("{name}\0").as_bytes())
-    }
-
-    /// Opens the device of mdev `n` by its group; the group, the container and the device.
-    fn open(&self, n: u8, kind: u64) -> Result<[i32; 3], i32> {
-        let group = self.files.open(&format!("/dev/vfio/{}", n - 1))?;
-        let container = self.container(group, kind);
-        self.add(self.create_device()?, group)?;
-        Ok([group, container, self.get_device(group, &uuid(n))?])
+        let files = OwnFiles::new(host);
+        let kvm = files.files.vm(&vm);
+        Self { program: everywhere::Program { files, kvm, mdevs: [1, 2].map(named) }, vm }
     }
 
     fn map(&self, container: i32, flags: u32, iova: u64, size: u64) -> Result<i32, i32> {
@@ -141,16 +67,6 @@ impl Program {
         Ok(u64::from_ne_bytes(argument[16..].try_into().expect("8 bytes")))
     }
 
-    /// Opens the character device of mdev `n` and an iommufd.
-    fn cdev(&self, n: u8) -> [i32; 2] {
-        let device = self.files.open(&format!("/dev/vfio/devices/vfio{}", n - 1)).expect("it is there");
-        [device, self.files.open("/dev/iommu").expect("anybody may")]
-    }
-
-    fn bind(&self, device: i32, iommufd: i32) -> Result<i32, i32> {
-        self.ioctl(device, BIND, &words(&[16, 0, signed(iommufd), 0]))
-    }
-
     /// An address space's number.
     fn ioas(&self, iommufd: i32) -> u32 {
         let answer = self.answer(iommufd, IOAS_ALLOC, &words(&[12, 0, 0]));
@@ -162,106 +78,6 @@ impl Program {
             [&words(&[40, flags, id, 0])[..], &long(0x7000_0000), &long(length), &long(iova)].concat();
         self.ioctl(iommufd, IOAS_MAP, &argument)
     }
-
-    fn set_irq(&self, device: i32, index: u32, event: RawFd) -> Result<i32, i32> {
-        self.ioctl(device, SET_IRQS, &words(&[24, EVENTFD | TRIGGER, index, 0, 1, signed(event)]))
-    }
-}
-
-const DATA_NONE: u32 = 1;
-const DATA_BOOL: u32 = 2;
-const EVENTFD: u32 = 4;
-const MASK: u32 = 8;
-const TRIGGER: u32 = 0x20;
-
-fn event() -> EventFd {
-    EventFd::new(libc::EFD_NONBLOCK).expect("an eventfd")
-}
-
-fn with_kernel(kernel: &str) -> SimHost {
-    host_with(&[("\"7.2\"", &format!("{kernel:?}"))])
-}
-
-const KERNELS: [&str; 4] = ["6.12", "6.17", "7.0", "7.2"];
-
-// 136: drivers/vfio/group.c:vfio_device_get_from_name
-#[test]
-fn a_group_hands_out_its_own_device_and_no_other() {
-    let program = Program::new(&host());
-    let [group, _, _] = program.open(1, TYPE1_V2).expect("it is free");
-    for name in [uuid(2), uuid(9), uuid(1).to_uppercase(), String::new(), "x".repeat(4095)] {
-        assert_eq!(program.get_device(group, &name), Err(libc::ENODEV), "{name}");
-    }
-    assert_eq!(program.get_device(group, &"x".repeat(4096)), Err(libc::EINVAL), "strndup_user");
-    assert_eq!(program.ioctl(group, GET_DEVICE_FD, uuid(1).as_bytes()), Err(libc::EFAULT), "it has no end");
-}
-
-// 137: vfio_ap_ops.c:vfio_ap_mdev_open_device
-#[test]
-fn a_device_opens_when_its_group_has_a_container_with_a_type_and_kvm_knows_it() {
-    let program = Program::new(&host());
-    let kvm = program.create_device().expect("a VM has one");
-    let group = program.files.open("/dev/vfio/0").expect("it is free");
-    let refused = |why| assert_eq!(program.get_device(group, &uuid(1)), Err(libc::EINVAL), "{why}");
-    refused("no container");
-    let container = program.files.open("/dev/vfio/vfio").expect("anybody may");
-    assert_eq!(program.ioctl(container, SET_IOMMU, &long(TYPE1_V2)), Err(libc::EINVAL), "it has no group");
-    assert_eq!(program.ioctl(group, SET_CONTAINER, &words(&[signed(container)])), Ok(0));
-    refused("no type");
-    assert_eq!(program.ioctl(container, SET_IOMMU, &long(TYPE1_V2)), Ok(0));
-    refused("KVM knows nothing of it");
-    assert_eq!(program.add(kvm, group), Ok(0));
-    assert_eq!(program.del(kvm, group), Ok(0));
-    refused("KVM has forgotten it");
-    assert_eq!(program.add(kvm, group), Ok(0));
-    // 140: vfio_ap_ops.c:vfio_ap_mdev_set_kvm: neither vCPUs nor AP interpretation.
-    program.get_device(group, &uuid(1)).expect("now it opens");
-    assert_eq!(program.vm.crycb()[0x80], 0x06, "and the masks are there");
-}
-
-// 138: vfio_ap_ops.c:vfio_ap_mdev_set_kvm
-#[test]
-fn a_second_device_of_a_vm_is_eperm_and_leaves_nothing() {
-    for kernel in KERNELS {
-        let program = Program::new(&with_kernel(kernel));
-        let kvm = program.create_device().expect("a VM has one");
-        let groups = ["/dev/vfio/0", "/dev/vfio/1"].map(|path| program.files.open(path).expect("free"));
-        for group in groups {
-            program.container(group, TYPE1_V2);
-            assert_eq!(program.add(kvm, group), Ok(0));
-        }
-        let first = program.get_device(groups[0], &uuid(1)).expect("it is free");
-        assert_eq!(program.get_device(groups[1], &uuid(2)), Err(libc::EPERM), "{kernel}");
-        assert_eq!(program.vm.crycb()[0x80], 0x06, "{kernel}");
-        assert_eq!(program.ioctl(first, RESET, &[]), Ok(0));
-        assert_eq!(program.files.close(first), Ok(()));
-        program.get_device(groups[1], &uuid(2)).expect("now it is the only one");
-    }
-}
-
-// 141: drivers/vfio/group.c:vfio_group_fops_open
-#[test]
-fn a_group_is_open_once_until_its_last_number_and_its_last_device_are_closed() {
-    let host = host();
-    let program = Program::new(&host);
-    let [group, _, device] = program.open(1, TYPE1_V2).expect("it is free");
-    let other = Program::new(&host);
-    let again = || other.files.open("/dev/vfio/0");
-    assert_eq!(again(), Err(libc::EBUSY));
-    let same = program.files.dup(group).expect("it is open");
-    assert_eq!(program.files.close(group), Ok(()));
-    assert_eq!(program.files.close(group), Err(libc::EBADF));
-    assert_eq!(again(), Err(libc::EBUSY), "it has another number");
-    // KVM holds it too.
-    let kvm = Files::FIRST + 3;
-    assert_eq!(program.del(kvm, same), Ok(0));
-    assert_eq!(program.files.close(same), Ok(()));
-    assert_eq!(again(), Err(libc::EBUSY), "a device of it is open");
-    assert_eq!(program.ioctl(device, RESET, &[]), Ok(0));
-    assert_eq!(program.files.close(device), Ok(()));
-    again().expect("nobody has it");
-    assert_eq!(other.files.open("/dev/vfio/99"), Err(libc::ENOENT));
-    assert_eq!(other.files.open("/dev/null"), Err(libc::ENOENT));
 }
 
 #[test]
@@ -276,49 +92,12 @@ fn who_opens_a_device_in_one_way_keeps_all_others_out() {
     assert_eq!(program.bind(cdev, iommufd), Err(libc::EBUSY));
     drop(device);
     // By the files of another program.
-    let [group, ..] = program.open(1, TYPE1_V2).expect("it was given back");
+    let ByGroup { group, .. } = program.open(1, TYPE1_V2).expect("it was given back");
     let refused = guest.vm.open_ap(mdev(1).into()).expect_err("it is open");
     assert_eq!(refused.errno.errno(), libc::EBUSY);
     assert!(program.files.close(group).is_ok());
     drop(program);
     guest.vm.open_ap(mdev(1).into()).expect("the program has ended");
-}
-
-// 142: drivers/vfio/vfio_main.c:vfio_df_open
-#[test]
-fn a_device_opened_twice_through_its_group_is_one_device() {
-    let program = Program::new(&host());
-    let [group, _, first] = program.open(1, TYPE1_V2).expect("it is free");
-    let second = program.get_device(group, &uuid(1)).expect("the same again");
-    assert_ne!(first, second);
-    let (changed, masks) = (event(), || program.vm.crycb()[0x80]);
-    assert_eq!(program.set_irq(first, 1, changed.as_raw_fd()), Ok(0));
-    assert_eq!(program.files.close(first), Ok(()));
-    assert_eq!((masks(), changed.read().ok()), (0x06, None), "it is open still");
-    assert_eq!(program.ioctl(second, RESET, &[]), Ok(0));
-    assert_eq!(program.files.close(second), Ok(()));
-    assert_eq!(masks(), 0);
-    program.get_device(group, &uuid(1)).expect("it can be opened again");
-    assert_eq!((masks(), changed.read().ok()), (0x06, Some(1)), "vfio_ap opened it anew");
-}
-
-// 144: drivers/vfio/group.c:vfio_device_block_group
-#[test]
-fn a_device_whose_group_is_open_is_not_bound_and_one_that_is_bound_has_no_group() {
-    let program = Program::new(&host());
-    let [device, iommufd] = program.cdev(1);
-    let kvm = program.create_device().expect("a VM has one");
-    assert_eq!(program.add(kvm, device), Ok(0));
-    let group = program.files.open("/dev/vfio/0").expect("an open character device does not matter");
-    assert_eq!(program.bind(device, iommufd), Err(libc::EBUSY));
-    assert_eq!(program.bind(device, -1), Err(libc::EINVAL), "the argument is looked at before");
-    assert_eq!(program.files.close(group), Ok(()));
-    assert_eq!(program.bind(device, iommufd), Ok(0));
-    assert_eq!(program.files.open("/dev/vfio/0"), Err(libc::EBUSY));
-    assert_eq!(program.files.close(device), Ok(()));
-    assert_eq!(program.files.open("/dev/vfio/0"), Err(libc::EBUSY), "KVM has the file");
-    assert_eq!(program.files.close(kvm), Ok(()));
-    program.files.open("/dev/vfio/0").expect("it is free");
 }
 
 // 145: drivers/vfio/device_cdev.c:vfio_df_ioctl_bind_iommufd
@@ -365,176 +144,10 @@ fn what_is_wrong_with_a_binding_is_found_in_the_kernels_order() {
             assert_eq!(program.ioctl(device, request, &[0; 64]), Err(libc::EINVAL), "{request:#x}");
         }
         let group = Program::new(&with_kernel(kernel));
-        let [_, _, device] = group.open(1, TYPE1_V2).expect("it is free");
+        let ByGroup { device, .. } = group.open(1, TYPE1_V2).expect("it is free");
         assert_eq!(group.ioctl(device, BIND, &words(&[16, 0, 0, 0])), Err(libc::EINVAL), "of a group");
         assert_eq!(group.ioctl(device, ATTACH, &words(&[12, 0, 1])), Err(libc::EOPNOTSUPP));
     }
-}
-
-// 146: vfio_ap_ops.c:vfio_ap_mdev_get_device_info
-#[test]
-fn information_is_16_bytes_and_what_is_behind_them_stays() {
-    for (kernel, irqs) in [("6.12", 1), ("6.17", 2), ("7.0", 2), ("7.2", 2)] {
-        let program = Program::new(&with_kernel(kernel));
-        let [_, _, device] = program.open(1, TYPE1_V2).expect("it is free");
-        for argsz in [16, 24, u32::MAX] {
-            let answer = program.answer(device, GET_INFO, &words(&[argsz, 7, 7, 7, 7, 7]));
-            assert_eq!(answer, words(&[argsz, 0x21, 0, irqs, 7, 7]), "{kernel}");
-        }
-        assert_eq!(program.ioctl(device, GET_INFO, &words(&[15, 0, 0, 0])), Err(libc::EINVAL));
-        assert_eq!(program.ioctl(device, GET_INFO, &words(&[16, 0, 0])), Err(libc::EFAULT));
-    }
-}
-
-// 148: vfio_ap_ops.c:vfio_ap_get_irq_info
-#[test]
-fn each_interrupt_is_one_that_an_eventfd_can_have() {
-    for (kernel, irqs) in [("6.12", 1), ("6.17", 2), ("7.0", 2), ("7.2", 2)] {
-        let program = Program::new(&with_kernel(kernel));
-        let [_, _, device] = program.open(1, TYPE1_V2).expect("it is free");
-        for index in 0..irqs {
-            let answer = program.answer(device, GET_IRQ_INFO, &words(&[16, 9, index, 9]));
-            assert_eq!(answer, words(&[16, 1, index, 1]), "{kernel}");
-            assert_eq!(program.ioctl(device, GET_IRQ_INFO, &words(&[15, 0, index, 0])), Err(libc::EINVAL));
-        }
-        for index in [irqs, u32::MAX] {
-            assert_eq!(program.ioctl(device, GET_IRQ_INFO, &words(&[16, 0, index, 0])), Err(libc::EINVAL));
-        }
-    }
-}
-
-// 149: vfio_ap_ops.c:vfio_ap_set_cfg_change_irq
-#[test]
-fn an_eventfd_is_signalled_until_another_takes_its_place() {
-    let host = host();
-    let program = Program::new(&host);
-    let [_, _, device] = program.open(1, TYPE1_V2).expect("it is free");
-    let [first, second] = [event(), event()];
-    assert_eq!(program.set_irq(device, 1, first.as_raw_fd()), Ok(0));
-    let change = |apid: &str, how: &str| {
-        let attribute = mdev(1).join(format!("{how}_adapter"));
-        let attribute = attribute.strip_prefix("/sys").expect("it is there").to_str().expect("text");
-        host.write(attribute, apid).expect("it may be");
-    };
-    change("6", "unassign");
-    assert_eq!((first.read().ok(), second.read().ok()), (Some(1), None));
-    assert_eq!(program.set_irq(device, 1, second.as_raw_fd()), Ok(0));
-    change("6", "assign");
-    assert_eq!((first.read().ok(), second.read().ok()), (None, Some(1)));
-    // The kernel has a reference of its own.
-    let kept = second.try_clone().expect("a descriptor is free");
-    drop(second);
-    change("6", "unassign");
-    assert_eq!(kept.read().ok(), Some(1));
-    assert_eq!(program.set_irq(device, 1, -1), Ok(0));
-    change("6", "assign");
-    assert_eq!(kept.read().ok(), None);
-}
-
-// 150: vfio_ap_ops.c:vfio_ap_set_request_irq
-#[test]
-fn only_an_eventfd_or_minus_one_is_a_trigger() {
-    let program = Program::new(&host());
-    let [group, _, device] = program.open(1, TYPE1_V2).expect("it is free");
-    let file = File::open("/dev/null").expect("it is there");
-    for index in [0, 1] {
-        let set = |fd| program.set_irq(device, index, fd);
-        assert_eq!(set(event().as_raw_fd()), Ok(0));
-        assert_eq!(set(-1), Ok(0));
-        assert_eq!([set(-2), set(i32::MIN)], [Err(libc::EINVAL); 2]);
-        assert_eq!([set(CLOSED), set(i32::MAX)], [Err(libc::EBADF); 2]);
-        assert_eq!([set(file.as_raw_fd()), set(group)], [Err(libc::EINVAL); 2]);
-    }
-}
-
-// 152: drivers/vfio/vfio_main.c:vfio_set_irqs_validate_and_prepare
-#[test]
-fn everything_else_about_setting_interrupts_is_einval() {
-    let program = Program::new(&host());
-    let [_, _, device] = program.open(1, TYPE1_V2).expect("it is free");
-    let ours = event();
-    let fd = signed(ours.as_raw_fd());
-    let right = [24, EVENTFD | TRIGGER, 0, 0, 1, fd];
-    assert_eq!(program.ioctl(device, SET_IRQS, &words(&right)), Ok(0));
-    let wrong = |what: &str, changes: &[(usize, u32)]| {
-        let mut argument = right;
-        changes.iter().for_each(|(at, value)| argument[*at] = *value);
-        assert_eq!(program.ioctl(device, SET_IRQS, &words(&argument)), Err(libc::EINVAL), "{what}");
-    };
-    wrong("argsz without the count", &[(0, 19)]);
-    wrong("argsz without the eventfd", &[(0, 23)]);
-    wrong("no trigger", &[(1, EVENTFD)]);
-    wrong("another action", &[(1, EVENTFD | MASK)]);
-    wrong("no data", &[(1, DATA_NONE | TRIGGER)]);
-    wrong("no data, as others are torn down", &[(1, DATA_NONE | TRIGGER), (4, 0)]);
-    wrong("a boolean", &[(1, DATA_BOOL | TRIGGER)]);
-    wrong("no kind of data", &[(1, TRIGGER)]);
-    wrong("two kinds of data", &[(1, EVENTFD | DATA_NONE | TRIGGER)]);
-    wrong("an unknown flag", &[(1, EVENTFD | TRIGGER | 0x40)]);
-    wrong("another index", &[(2, 2)]);
-    wrong("start", &[(3, 1)]);
-    wrong("start without count", &[(3, 1), (4, 0)]);
-    wrong("count", &[(4, 2), (0, 28)]);
-    wrong("a count that overflows", &[(3, 2), (4, u32::MAX - 1)]);
-    // Other actions beside it don't matter.
-    let mut more = right;
-    more[1] |= MASK;
-    assert_eq!(program.ioctl(device, SET_IRQS, &words(&more)), Ok(0));
-    assert_eq!(program.ioctl(device, SET_IRQS, &words(&right[..4])), Err(libc::EFAULT));
-    // 153: vfio_ap_ops.c:vfio_ap_set_request_irq: the eventfd is read whatever the count is.
-    let mut none = right;
-    (none[0], none[4]) = (20, 0);
-    assert_eq!(program.ioctl(device, SET_IRQS, &words(&none)), Ok(0));
-    assert_eq!(program.ioctl(device, SET_IRQS, &words(&none[..5])), Err(libc::EFAULT), "nothing is there");
-    none[5] = signed(CLOSED);
-    assert_eq!(program.ioctl(device, SET_IRQS, &words(&none)), Err(libc::EBADF));
-}
-
-// 154: drivers/vfio/vfio_main.c:vfio_get_region_info
-#[test]
-fn a_device_has_no_regions_and_says_so_by_kernel() {
-    for (kernel, errno) in
-        [("6.12", libc::EOPNOTSUPP), ("6.17", libc::EOPNOTSUPP), ("7.0", libc::EINVAL), ("7.2", libc::EINVAL)]
-    {
-        let program = Program::new(&with_kernel(kernel));
-        let [_, _, device] = program.open(1, TYPE1_V2).expect("it is free");
-        let argument = words(&[32, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(program.ioctl(device, GET_REGION_INFO, &argument), Err(errno), "{kernel}");
-        assert_eq!(program.ioctl(device, 0x3bff, &argument), Err(libc::EOPNOTSUPP), "{kernel}: unknown");
-    }
-}
-
-// 156: drivers/vfio/vfio_main.c:vfio_ioctl_device_feature
-#[test]
-fn a_device_has_none_of_vfios_features() {
-    const GET: u32 = 1 << 16;
-    const SET: u32 = 1 << 17;
-    const PROBE: u32 = 1 << 18;
-    let program = Program::new(&host());
-    let [_, _, device] = program.open(1, TYPE1_V2).expect("it is free");
-    let feature = |argsz, flags| program.ioctl(device, FEATURE, &words(&[argsz, flags, 0, 0]));
-    for number in (0..12).chain([0xffff]) {
-        for flags in [GET, SET, PROBE | GET, PROBE | SET | GET] {
-            assert_eq!(feature(16, number | flags), Err(libc::ENOTTY), "{number:#x} {flags:#x}");
-        }
-        assert_eq!(feature(16, number | GET | SET), Err(libc::EINVAL));
-    }
-    assert_eq!(feature(7, 1 | GET), Err(libc::EINVAL), "argsz");
-    assert_eq!(feature(16, 1 | GET | 1 << 19), Err(libc::EINVAL), "an unknown flag");
-}
-
-// 157: drivers/vfio/vfio_main.c:vfio_device_fops_read
-#[test]
-fn a_device_is_neither_read_nor_written_nor_mapped() {
-    let program = Program::new(&host());
-    let [_, _, device] = program.open(1, TYPE1_V2).expect("it is free");
-    let [unbound, _] = program.cdev(2);
-    for fd in [device, unbound] {
-        assert_eq!(program.files.read(fd, &mut [0; 8]), Err(libc::EINVAL));
-        assert_eq!(program.files.write(fd, &[0; 8]), Err(libc::EINVAL));
-        assert_eq!(program.files.mmap(fd, 4096), Err(libc::EINVAL));
-    }
-    assert_eq!(program.files.read(Files::FIRST + 99, &mut []), Err(libc::EBADF));
 }
 
 /// Another process that removes the mdev of guest `n`.
@@ -556,7 +169,7 @@ fn a_device_that_is_to_be_removed_is_asked_for_at_once_and_every_ten_seconds_unt
     for kernel in KERNELS {
         let host = with_kernel(kernel);
         let program = Program::new(&host);
-        let [_, _, device] = program.open(1, TYPE1_V2).expect("it is free");
+        let ByGroup { device, .. } = program.open(1, TYPE1_V2).expect("it is free");
         let takes_at_once = kernel != "6.12";
         let (asked, changed) = (event(), event());
         assert_eq!(program.set_irq(device, 0, asked.as_raw_fd()), Ok(0));
@@ -617,79 +230,11 @@ fn a_character_device_that_is_only_open_holds_a_removal_up_and_a_group_does_not(
     assert_eq!(program.files.close(group), Ok(()));
 }
 
-// 160: vfio_ap_ops.c: no reset in close_device
 #[test]
-fn a_device_that_is_opened_again_signals_the_old_eventfds() {
-    let host = host();
-    let program = Program::new(&host);
-    let [group, _, device] = program.open(1, TYPE1_V2).expect("it is free");
-    let (asked, changed) = (event(), event());
-    assert_eq!(program.set_irq(device, 0, asked.as_raw_fd()), Ok(0));
-    assert_eq!(program.set_irq(device, 1, changed.as_raw_fd()), Ok(0));
-    assert_eq!(program.files.close(device), Ok(()));
-    assert!(changed.read().is_err(), "closing says nothing");
-    let device = program.get_device(group, &uuid(1)).expect("again");
-    assert_eq!(changed.read().ok(), Some(1), "opening does");
-    let removal = removal(&host, 1);
-    eventually(|| asked.read().is_ok());
-    drop(changed);
-    assert_eq!(program.files.close(device), Ok(()));
-    removal.join().expect("it ends");
-}
-
-// 161: virt/kvm/vfio.c:kvm_vfio_file_add, kvm_vfio_file_del
-#[test]
-fn kvm_takes_each_vfio_file_once_and_forgets_only_what_it_knows() {
+fn other_files_are_not_there_and_a_vm_has_its_flic() {
     let program = Program::new(&host());
-    let kvm = program.create_device().expect("a VM has one");
-    let group = program.files.open("/dev/vfio/0").expect("it is free");
-    let [cdev, iommufd] = program.cdev(2);
-    let null = File::open("/dev/null").expect("it is there");
-    for fd in [CLOSED, -1, Files::FIRST + 99] {
-        assert_eq!([program.add(kvm, fd), program.del(kvm, fd)], [Err(libc::EBADF); 2], "{fd}");
-    }
-    for fd in [null.as_raw_fd(), iommufd, program.kvm, kvm] {
-        assert_eq!((program.add(kvm, fd), program.del(kvm, fd)), (Err(libc::EINVAL), Err(libc::ENOENT)));
-    }
-    for fd in [group, cdev] {
-        assert_eq!(program.del(kvm, fd), Err(libc::ENOENT));
-        assert_eq!(program.add(kvm, fd), Ok(0));
-        let same = program.files.dup(fd).expect("it is open");
-        assert_eq!([program.add(kvm, fd), program.add(kvm, same)], [Err(libc::EEXIST); 2]);
-        assert_eq!(program.del(kvm, same), Ok(0), "by any of its numbers");
-    }
-    let has = |group, attr| program.ioctl(kvm, HAS_ATTR, &attribute(group, attr, &[]));
-    assert_eq!([has(1, FILE_ADD), has(1, FILE_DEL)], [Ok(0); 2]);
-    assert_eq!([has(1, 0), has(1, 3), has(0, 1), has(2, 1)], [Err(libc::ENXIO); 4]);
-    assert_eq!(program.ioctl(kvm, SET_ATTR, &attribute(1, 3, &[0; 4])), Err(libc::ENXIO));
-    assert_eq!(program.ioctl(kvm, SET_ATTR, &attribute(1, FILE_ADD, &[0; 3])), Err(libc::EFAULT));
-    assert_eq!(program.ioctl(kvm, GET_ATTR, &attribute(1, FILE_ADD, &[0; 4])), Err(libc::EPERM));
-    assert_eq!(program.ioctl(kvm, RESET, &[]), Err(libc::ENOTTY));
-}
-
-// 162: virt/kvm/vfio.c:kvm_vfio_create
-#[test]
-fn a_vm_has_one_vfio_device_of_kvm_at_a_time() {
-    let program = Program::new(&host());
-    let create = |kind, flags| program.ioctl(program.kvm, CREATE_DEVICE, &words(&[kind, 0, flags]));
-    assert_eq!([create(4, 1), create(6, 1)], [Ok(0); 2], "only asked");
-    assert_eq!([create(3, 1), create(99, 0)], [Err(libc::ENODEV); 2]);
-    let first = program.create_device().expect("none is there");
-    assert_eq!([program.create_device(), program.create_device()], [Err(libc::EBUSY); 2]);
-    assert_eq!(create(4, 1), Ok(0), "asking is always right");
-    assert_eq!(program.files.close(first), Ok(()));
-    program.create_device().expect("the first one is gone");
-    assert_eq!(create(6, 0), Err(libc::EINVAL), "the VM has its FLIC");
-}
-
-#[test]
-fn kvm_forgets_all_files_when_its_device_is_closed() {
-    let host = host();
-    let program = Program::new(&host);
-    let [group, _, device] = program.open(1, TYPE1_V2).expect("it is free");
-    assert_eq!(program.files.close(device), Ok(()));
-    assert_eq!(program.files.close(Files::FIRST + 3), Ok(()), "KVM's VFIO device");
-    assert_eq!(program.get_device(group, &uuid(1)), Err(libc::EINVAL), "no VM");
+    assert_eq!(program.files.open("/dev/null"), Err(libc::ENOENT));
+    assert_eq!(program.ioctl(program.kvm, CREATE_DEVICE, &words(&[6, 0, 0])), Err(libc::EINVAL));
 }
 
 #[test]
@@ -716,6 +261,8 @@ fn containers_answer_before_and_after_they_have_a_type() {
     }
     assert_eq!(program.ioctl(container, SET_IOMMU, &long(TYPE1_V2)), Ok(0));
     assert_eq!(program.ioctl(container, SET_IOMMU, &long(TYPE1_V2)), Err(libc::EINVAL), "once");
+    // No device of it is other than coherent; addresses can't be changed under an mdev.
+    assert_eq!([1, 4, 10].map(extension), [Ok(1), Ok(1), Ok(0)]);
     assert_eq!(program.ioctl(container, GET_INFO, &[]), Err(libc::ENOTTY));
     assert_eq!(program.ioctl(group, GET_INFO, &[]), Err(libc::ENOTTY));
     assert_eq!(program.map(container, 3, 0, 0x1000), Ok(0));
@@ -732,7 +279,7 @@ fn containers_answer_before_and_after_they_have_a_type() {
 #[test]
 fn mappings_of_a_container_are_checked_as_type_1_checks_them() {
     let program = Program::new(&host());
-    let [_, container, _] = program.open(1, TYPE1_V2).expect("it is free");
+    let ByGroup { container, .. } = program.open(1, TYPE1_V2).expect("it is free");
     assert_eq!(program.map(container, 3, 0x1000, 0x2000), Ok(0));
     assert_eq!(program.map(container, 3, 0x2000, 0x1000), Err(libc::EEXIST));
     for (flags, iova, size) in
@@ -752,6 +299,74 @@ fn mappings_of_a_container_are_checked_as_type_1_checks_them() {
     assert_eq!(program.unmap(container, 0, 0, 0x8000), Ok(0x2000));
     assert_eq!(program.map(container, 3, 0x1000, 0x2000), Ok(0));
     assert_eq!(program.unmap(container, 2, 0, 0), Ok(0x2000));
+}
+
+#[test]
+fn what_wraps_around_is_eoverflow_since_6_18_whatever_the_flags_say() {
+    for (kernel, overflow) in
+        KERNELS.into_iter().zip([libc::EINVAL, libc::EINVAL, libc::EOVERFLOW, libc::EOVERFLOW])
+    {
+        let program = Program::new(&with_kernel(kernel));
+        let ByGroup { container, .. } = program.open(1, TYPE1_V2).expect("it is free");
+        for flags in [0, 3, 4, 7] {
+            let map = |iova, size| program.map(container, flags, iova, size);
+            assert_eq!(map(u64::MAX - 0xfff, 0x2000), Err(overflow), "{kernel} {flags}");
+            assert_eq!(map(0, u64::MAX - 0xfff), Err(overflow), "{kernel} {flags}: the address");
+            assert_eq!(map(0, 0), Err(libc::EINVAL), "{kernel} {flags}");
+        }
+        assert_eq!(program.unmap(container, 0, u64::MAX - 0xfff, 0x2000), Err(overflow), "{kernel}");
+    }
+}
+
+// vfio_iommu_type1.c:vfio_dma_do_map
+#[test]
+fn only_an_existing_mapping_can_be_given_an_address_and_only_if_it_has_none() {
+    let program = Program::new(&host());
+    let ByGroup { container, .. } = program.open(1, TYPE1_V2).expect("it is free");
+    assert_eq!(program.map(container, 4, 0x1000, 0x1000), Err(libc::ENOENT));
+    assert_eq!(program.map(container, 4, 0x1001, 0x1000), Err(libc::EINVAL));
+    assert_eq!(program.map(container, 3, 0x1000, 0x1000), Ok(0));
+    assert_eq!(program.map(container, 4, 0x1000, 0x1000), Err(libc::EINVAL));
+}
+
+// group.c:vfio_device_remove_group
+#[test]
+fn a_group_whose_device_goes_leaves_its_container() {
+    let host = host();
+    let program = Program::new(&host);
+    let group = program.group(1).expect("it is free");
+    let container = program.container(group, TYPE1_V2);
+    assert_eq!(program.map(container, 3, 0, 0x1000), Ok(0));
+    host.write(&format!("bus/mdev/devices/{}/remove", uuid(1)), "1").expect("nobody has the device");
+    assert_eq!(program.map(container, 3, 0x1000, 0x1000), Err(libc::EINVAL), "no group, no type");
+    assert_eq!(program.ioctl(container, SET_IOMMU, &long(TYPE1_V2)), Err(libc::EINVAL));
+    assert_eq!(program.ioctl(group, UNSET_CONTAINER, &[]), Err(libc::EINVAL));
+    let set = |group| program.ioctl(group, SET_CONTAINER, &words(&[signed(container)]));
+    assert_eq!(set(group), Err(libc::ENODEV));
+    // The container is as good as new.
+    let other = program.group(2).expect("it is free");
+    assert_eq!(set(other), Ok(0));
+    assert_eq!(program.ioctl(container, SET_IOMMU, &long(TYPE1_V2)), Ok(0));
+    assert_eq!(program.files.close(group), Ok(()));
+    assert_eq!(program.map(container, 3, 0, 0x1000), Ok(0), "the other stays");
+}
+
+// vfio_main.c:vfio_ioctl_device_feature
+#[test]
+fn the_feature_precopy_info_v2_is_einval_of_a_device_without_migration() {
+    for kernel in KERNELS {
+        let program = Program::new(&with_kernel(kernel));
+        let ByGroup { device, .. } = program.open(1, TYPE1_V2).expect("it is free");
+        let errno = if kernel == "7.2" { libc::EINVAL } else { libc::ENOTTY };
+        for flags in [1 << 16, 1 << 17, 1 << 18 | 1 << 16] {
+            assert_eq!(
+                program.ioctl(device, FEATURE, &words(&[16, flags | 12, 0, 0])),
+                Err(errno),
+                "{kernel}"
+            );
+            assert_eq!(program.ioctl(device, FEATURE, &words(&[16, flags | 13, 0, 0])), Err(libc::ENOTTY));
+        }
+    }
 }
 
 #[test]
@@ -811,7 +426,7 @@ impl Passed {
     fn by_group(host: &SimHost, kind: u64) -> Self {
         let guest = Builder::new(host, &[]).build(1);
         let program = Program::of(host, guest.vm.clone());
-        let [_, container, device] = program.open(1, kind).expect("it is free");
+        let ByGroup { container, device, .. } = program.open(1, kind).expect("it is free");
         Self { guest, program, container, ioas: None, device }
     }
 
@@ -935,8 +550,8 @@ fn a_container_of_two_devices_serves_both() {
     let guests = [1, 2].map(|_| Builder::new(&host, &[]).build(1));
     let [one, two] = guests;
     let first = Program::of(&host, one.vm.clone());
-    let [_, container, _] = first.open(1, TYPE1_V2).expect("it is free");
-    let second = first.files.vm(&two.vm);
+    let ByGroup { container, .. } = first.open(1, TYPE1_V2).expect("it is free");
+    let second = first.files.files.vm(&two.vm);
     let group = first.files.open("/dev/vfio/1").expect("it is free");
     assert_eq!(first.ioctl(group, SET_CONTAINER, &words(&[signed(container)])), Ok(0));
     let mut argument = words(&[4, 0, 0]);
@@ -968,10 +583,10 @@ fn a_program_that_ends_leaves_nothing() {
 fn a_device_keeps_its_vm_until_it_is_closed() {
     let host = host();
     let program = Program::new(&host);
-    let [_, _, device] = program.open(1, TYPE1_V2).expect("it is free");
-    let Program { files, kvm, vm } = program;
+    let ByGroup { device, kvm: vfio, .. } = program.open(1, TYPE1_V2).expect("it is free");
+    let Program { program: everywhere::Program { files, kvm, .. }, vm } = program;
     files.close(kvm).expect("it is open");
-    files.close(Files::FIRST + 3).expect("KVM's VFIO device");
+    files.close(vfio).expect("KVM's VFIO device");
     drop(vm);
     assert!(host.acts().held().contains(&"VM".to_owned()));
     assert_eq!(files.ioctl(device, RESET, &mut []), Ok(0));

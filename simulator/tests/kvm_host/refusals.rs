@@ -99,7 +99,7 @@ fn memory_at(start: u64, len: usize) -> GuestMemory {
 #[test]
 fn memory_that_is_no_multiple_of_a_mebibyte_is_refused_by_old_kernels_only() {
     let odd = memory_at(0, 0x18_1000);
-    for (kernel, accepted) in [("6.12", false), ("6.17", true), ("7.2", true)] {
+    for (kernel, accepted) in [("6.12", false), ("6.17", false), ("7.0", false), ("7.2", true)] {
         let host = host_with(&[("\"7.2\"", &format!("{kernel:?}"))]);
         let answer = proto(&host).set_memory(&odd);
         assert_eq!(answer.is_ok(), accepted, "{kernel}");

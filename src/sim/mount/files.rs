@@ -3,24 +3,19 @@
 //! Who may do what to a file is decided as Linux' sysfs decides it (`fs/kernfs`, 7.2); what a file says and takes is the
 //! simulated host's. Nothing is cached, neither here nor by the kernel, so a change by one program is seen by all.
 
-use super::nodes::{Nodes, Place};
+mod requests;
+
+use super::nodes::{Changed, Nodes, Place};
 use adjunct_simulator::{Node, NodeKind, Tree};
-use fuser::{
-    AccessFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
-    ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs,
-    ReplyWrite, Request, TimeOrNow, WriteFlags,
-};
+use fuser::{FileAttr, FileHandle, FileType, INodeNo, OpenAccMode, OpenFlags, ReplyDirectory};
 use std::{
     collections::HashMap,
     ffi::OsStr,
-    io::{self, PipeWriter},
-    path::Path,
+    io::PipeWriter,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    thread,
     time::{Duration, SystemTime},
 };
 
@@ -49,6 +44,21 @@ enum Open {
     Attribute { node: Node, text: Vec<u8>, next: u64 },
     /// A directory: what was in it when reading began.
     Directory { inode: u64, entries: Vec<(String, u64, FileType)> },
+}
+
+impl Open {
+    /// What was said when reading began is read to its end; from the start, or elsewhere, the attribute is asked anew.
+    fn read(&mut self, tree: &Tree, offset: u64, size: u32) -> Result<Vec<u8>, i32> {
+        let Self::Attribute { node, text, next } = self else { return Err(libc::EISDIR) };
+        if offset == 0 || offset != *next {
+            *text = tree.load(*node)?;
+        }
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let part = text[start..].iter().copied().take(size).collect::<Vec<u8>>();
+        *next = offset + part.len() as u64;
+        Ok(part)
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -162,19 +172,20 @@ impl Files {
         Ok(self.keep(Open::Attribute { node, text: Vec::new(), next: 0 }))
     }
 
-    /// What was said when reading began is read to its end; from the start, or elsewhere, the attribute is asked anew.
-    fn read_attribute(&self, handle: FileHandle, offset: u64, size: u32) -> Result<Vec<u8>, i32> {
-        let open = self.opened(handle)?;
-        let mut open = locked(&open);
-        let Open::Attribute { node, text, next } = &mut *open else { return Err(libc::EISDIR) };
-        if offset == 0 || offset != *next {
-            *text = self.tree.load(*node)?;
+    /// Gives other permissions or another owner to what is there.
+    fn change(&self, inode: INodeNo, change: Changed) -> Result<FileAttr, i32> {
+        let place = self.place(inode)?;
+        self.attributes(place)?;
+        locked(&self.nodes).change(inode.0, change);
+        self.attributes(place)
+    }
+
+    /// The kernel has dropped references. What is found again is as it was changed, as long as its device is there.
+    fn forgotten(&self, inode: INodeNo, lookups: u64) {
+        let changed = locked(&self.nodes).forget(inode.0, lookups);
+        if changed.is_some_and(|node| self.tree.permissions(node).is_err()) {
+            locked(&self.nodes).drop_changes(inode.0);
         }
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let part = text[start..].iter().copied().take(size).collect::<Vec<u8>>();
-        *next = offset + part.len() as u64;
-        Ok(part)
     }
 
     fn snapshot(&self, inode: u64) -> Result<Vec<(String, u64, FileType)>, i32> {
@@ -209,224 +220,53 @@ impl Files {
     }
 }
 
-/// Answers with what there is, or with the error.
-macro_rules! answer {
-    ($reply:expr, $answer:expr, |$value:pat_param| $give:expr) => {
-        match $answer {
-            Ok($value) => $give,
-            Err(errno) => $reply.error(Errno::from_i32(errno)),
-        }
-    };
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adjunct_ap::Sysfs;
+    use adjunct_simulator::{HostFile, SimHost};
+    use std::io;
 
-impl Filesystem for Files {
-    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // A file is not cut to nothing before it is written. What a kernel lacks it does without.
-        let _ = config.add_capabilities(InitFlags::FUSE_ATOMIC_O_TRUNC);
-        let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
-        Ok(())
+    const MDEV: &str = "devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000001";
+
+    fn files() -> (SimHost, Files) {
+        let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+        let (_, mounted) = io::pipe().expect("a pipe");
+        let files = Files::new(host.tree(), mounted);
+        (host, files)
     }
 
-    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let found = self.find(parent, name).and_then(|place| Ok((place, self.attributes(place)?)));
-        answer!(reply, found, |(place, attributes)| {
-            locked(&self.nodes).looked_up(place);
-            reply.entry(&TTL, &attributes, Generation(0));
-        });
+    fn look_up(files: &Files, path: &str) -> INodeNo {
+        let node = files.tree.find(path).expect("it is there");
+        locked(&files.nodes).looked_up(Place::Node(node));
+        INodeNo(node.number())
     }
 
-    fn forget(&self, _: &Request, inode: INodeNo, lookups: u64) {
-        locked(&self.nodes).forget(inode.0, lookups);
+    const CHMOD: Changed = Changed { mode: Some(0o600), user: None, group: None };
+
+    #[test]
+    fn what_was_changed_is_kept_until_the_device_is_gone_and_the_kernel_has_forgotten_it() {
+        let (host, files) = files();
+        let path = format!("{MDEV}/matrix");
+        let inode = look_up(&files, &path);
+        assert_eq!(files.change(inode, CHMOD).map(|attributes| attributes.perm), Ok(0o600));
+        files.forgotten(inode, 1);
+        assert_eq!(look_up(&files, &path), inode);
+        assert_eq!(locked(&files.nodes).changed(inode.0), CHMOD);
+        host.write(&format!("{MDEV}/remove"), "1").expect("nobody has it open");
+        files.forgotten(inode, 1);
+        assert_eq!(locked(&files.nodes).changed(inode.0), Changed::default());
     }
 
-    fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        let attributes = self.place(inode).and_then(|place| self.attributes(place));
-        answer!(reply, attributes, |attributes| reply.attr(&TTL, &attributes));
-    }
-
-    /// Owner and permissions are kept; a size is accepted and means nothing, as do times.
-    fn setattr(
-        &self,
-        _: &Request,
-        inode: INodeNo,
-        mode: Option<u32>,
-        uid: Option<u32>,
-        gid: Option<u32>,
-        _: Option<u64>,
-        _: Option<TimeOrNow>,
-        _: Option<TimeOrNow>,
-        _: Option<SystemTime>,
-        _: Option<FileHandle>,
-        _: Option<SystemTime>,
-        _: Option<SystemTime>,
-        _: Option<SystemTime>,
-        _: Option<fuser::BsdFileFlags>,
-        reply: ReplyAttr,
-    ) {
-        let mode = mode.and_then(|mode| u16::try_from(mode & 0o7777).ok());
-        locked(&self.nodes).change(inode.0, mode, uid, gid);
-        let attributes = self.place(inode).and_then(|place| self.attributes(place));
-        answer!(reply, attributes, |attributes| reply.attr(&TTL, &attributes));
-    }
-
-    fn readlink(&self, _: &Request, inode: INodeNo, reply: ReplyData) {
-        let target = self.node(inode).and_then(|node| self.tree.target(node));
-        answer!(reply, target, |target| reply.data(target.as_bytes()));
-    }
-
-    fn open(&self, _: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        // Writes to one file may be under way at the same time: one may wait for long.
-        let flagged = FopenFlags::FOPEN_DIRECT_IO
-            | FopenFlags::FOPEN_NOFLUSH
-            | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES;
-        answer!(reply, self.open_attribute(inode, flags), |handle| reply.opened(handle, flagged));
-    }
-
-    fn read(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        handle: FileHandle,
-        offset: u64,
-        size: u32,
-        _: OpenFlags,
-        _: Option<LockOwner>,
-        reply: ReplyData,
-    ) {
-        answer!(reply, self.read_attribute(handle, offset, size), |text| reply.data(&text));
-    }
-
-    /// In a thread of its own: a write may wait for as long as a guest runs.
-    fn write(
-        &self,
-        _: &Request,
-        inode: INodeNo,
-        _: FileHandle,
-        _: u64,
-        data: &[u8],
-        _: WriteFlags,
-        _: OpenFlags,
-        _: Option<LockOwner>,
-        reply: ReplyWrite,
-    ) {
-        let node = match self.node(inode) {
-            Ok(node) => node,
-            Err(errno) => return reply.error(Errno::from_i32(errno)),
-        };
-        let data = data[..data.len().min(PAGE.into())].to_vec();
-        let tree = self.tree.clone();
-        thread::spawn(move || {
-            let written = tree.store(node, &data).map(|written| u32::try_from(written).unwrap_or(u32::MAX));
-            answer!(reply, written, |written| reply.written(written));
-        });
-    }
-
-    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        reply.ok();
-    }
-
-    fn release(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        handle: FileHandle,
-        _: OpenFlags,
-        _: Option<LockOwner>,
-        _: bool,
-        reply: ReplyEmpty,
-    ) {
-        locked(&self.open).remove(&handle.0);
-        reply.ok();
-    }
-
-    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        reply.ok();
-    }
-
-    fn opendir(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        let handle = self.keep(Open::Directory { inode: inode.0, entries: Vec::new() });
-        reply.opened(handle, FopenFlags::empty());
-    }
-
-    fn readdir(&self, _: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        answer!(reply, self.list(handle, offset, &mut reply), |()| reply.ok());
-    }
-
-    fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
-        locked(&self.open).remove(&handle.0);
-        reply.ok();
-    }
-
-    fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        reply.statfs(0, 0, 0, 0, 0, PAGE.into(), 255, PAGE.into());
-    }
-
-    /// Asked only when whoever mounted it is not root, and owns all of it: he is its root.
-    fn access(&self, _: &Request, inode: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
-        let attributes = self.place(inode).and_then(|place| self.attributes(place));
-        answer!(reply, attributes, |attributes| {
-            if mask.contains(AccessFlags::X_OK) && attributes.perm & 0o111 == 0 {
-                reply.error(Errno::EACCES);
-            } else {
-                reply.ok();
-            }
-        });
-    }
-
-    fn ioctl(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: FileHandle,
-        _: IoctlFlags,
-        _: u32,
-        _: &[u8],
-        _: u32,
-        reply: ReplyIoctl,
-    ) {
-        reply.error(Errno::ENOTTY);
-    }
-
-    // What sysfs has no operation for. A file can't be created (EACCES); directories and names can't be changed (EPERM).
-
-    fn create(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
-        reply.error(Errno::EACCES);
-    }
-
-    fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(Errno::EPERM);
-    }
-
-    fn mkdir(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(Errno::EPERM);
-    }
-
-    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EPERM);
-    }
-
-    fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EPERM);
-    }
-
-    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        reply.error(Errno::EPERM);
-    }
-
-    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        reply.error(Errno::EPERM);
-    }
-
-    fn rename(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: &OsStr,
-        _: INodeNo,
-        _: &OsStr,
-        _: RenameFlags,
-        reply: ReplyEmpty,
-    ) {
-        reply.error(Errno::EPERM);
+    #[test]
+    fn what_is_not_there_is_not_changed() {
+        let (host, files) = files();
+        let unknown = INodeNo(4711);
+        assert_eq!(files.change(unknown, CHMOD).map(|_| ()), Err(libc::ESTALE));
+        assert_eq!(locked(&files.nodes).changed(unknown.0), Changed::default());
+        let gone = look_up(&files, &format!("{MDEV}/matrix"));
+        host.write(&format!("{MDEV}/remove"), "1").expect("nobody has it open");
+        assert_eq!(files.change(gone, CHMOD).map(|_| ()), Err(libc::ENOENT));
+        assert_eq!(locked(&files.nodes).changed(gone.0), Changed::default());
     }
 }

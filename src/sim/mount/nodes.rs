@@ -17,7 +17,7 @@ pub(super) enum Place {
 }
 
 /// What was changed by `chmod` and `chown`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Changed {
     pub(super) mode: Option<u16>,
     pub(super) user: Option<u32>,
@@ -46,24 +46,32 @@ impl Nodes {
         }
     }
 
-    /// The kernel has dropped as many references.
-    pub(super) fn forget(&mut self, inode: u64, lookups: u64) {
-        if let Some((_, count)) = self.known.get_mut(&inode) {
-            *count = count.saturating_sub(lookups);
-            if *count == 0 {
-                self.known.remove(&inode);
-            }
+    /// The kernel has dropped as many references. The answer is the node, when they were the last and it was changed.
+    pub(super) fn forget(&mut self, inode: u64, lookups: u64) -> Option<Node> {
+        let (node, count) = self.known.get_mut(&inode)?;
+        let node = *node;
+        *count = count.saturating_sub(lookups);
+        if *count > 0 {
+            return None;
         }
+        self.known.remove(&inode);
+        self.changed.contains_key(&inode).then_some(node)
     }
 
-    pub(super) fn change(&mut self, inode: u64, mode: Option<u16>, user: Option<u32>, group: Option<u32>) {
-        if mode.or(user.and(Some(0))).or(group.and(Some(0))).is_none() {
+    /// Adds `change` to what was changed before.
+    pub(super) fn change(&mut self, inode: u64, change: Changed) {
+        if change == Changed::default() {
             return;
         }
         let changed = self.changed.entry(inode).or_default();
-        changed.mode = mode.or(changed.mode);
-        changed.user = user.or(changed.user);
-        changed.group = group.or(changed.group);
+        changed.mode = change.mode.or(changed.mode);
+        changed.user = change.user.or(changed.user);
+        changed.group = change.group.or(changed.group);
+    }
+
+    /// What was changed is of no use any more.
+    pub(super) fn drop_changes(&mut self, inode: u64) {
+        self.changed.remove(&inode);
     }
 
     pub(super) fn changed(&self, inode: u64) -> Changed {

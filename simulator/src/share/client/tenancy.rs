@@ -5,7 +5,10 @@ use super::{Answer, Client, Connection, Facts, Request, Unanswered, gone};
 use crate::{
     GuestCrypto, InterruptSink, KernelProfile, Notification, QueueStatus, ReplyPart, Response, Tested, VmId,
     kvm::{HostFacts, HostGone, HostTime},
-    share::protocol::{Hex, Indicator, Instruction, Lines, Push, Seen, Status, Wish, send},
+    share::{
+        lines::{Lines, send},
+        protocol::{Hex, Indicator, Instruction, Push, Seen, Status, Wish},
+    },
     vfio_ap,
 };
 use adjunct_ap::{Apqn, Matrix, Uuid};
@@ -104,16 +107,18 @@ impl Told {
 
 impl Tenancy {
     /// Moves a VM in.
-    pub(super) fn begin(client: &Arc<Client>, facts: HostFacts) -> io::Result<(Self, VmId)> {
-        let Connection(mut lines) = Connection::open(&client.path).map_err(|_| gone())?;
-        send(lines.stream(), &Request::Guest)?;
-        let Ok(Some(Push::Guest { vm, token })) = lines.next() else { return Err(gone()) };
-        let stream = lines.stream().try_clone()?;
+    pub(super) fn begin(client: &Arc<Client>, facts: HostFacts) -> Result<(Self, VmId), Unanswered> {
+        let Connection(mut lines) = Connection::open(&client.path)?;
+        send(lines.stream(), &Request::Guest).map_err(Unanswered::Gone)?;
+        let Ok(Some(Push::Guest { vm, token })) = lines.next() else { return Err(Unanswered::Gone(gone())) };
+        let ours = |error: io::Error| Unanswered::Unasked(error.raw_os_error().unwrap_or(libc::EAGAIN));
+        let stream = lines.stream().try_clone().map_err(ours)?;
         let told = Arc::<Told>::default();
         let listening = thread::Builder::new().name("host".to_owned()).spawn({
             let told = Arc::clone(&told);
             move || told.listen(lines)
-        })?;
+        });
+        let listening = listening.map_err(ours)?;
         let client = Arc::clone(client);
         Ok((Self { client, token, facts, stream, told, listening: Some(listening) }, VmId(vm)))
     }
@@ -204,8 +209,10 @@ impl Tenancy {
             .client
             .facts()
             .map(|(_, Facts { flags, max_adapter, max_domain, .. })| (flags, max_adapter, max_domain));
-        facts.unwrap_or_else(|_| {
-            self.told.is_gone();
+        facts.unwrap_or_else(|error| {
+            if let Unanswered::Gone(_) = error {
+                self.told.is_gone();
+            }
             (0, 0, 0)
         })
     }

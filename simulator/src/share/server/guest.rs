@@ -5,8 +5,9 @@
 //! holds the host up for a moment once, and its instructions find the queues gone all the same.
 
 use super::{lock, malformed, of_errno};
-use crate::share::protocol::{
-    Answer, Failure, Indicator, Instruction, Lines, Masks, Push, Seen, Status, Unread, Wish, send,
+use crate::share::{
+    lines::{Lines, Unread, send},
+    protocol::{Answer, Failure, Indicator, Instruction, Masks, Push, Seen, Status, Wish},
 };
 use crate::{
     Adapters, GuestCrypto, Held, InterruptSink, Notification, OpenMdev, QueueStatus, Response, SimHost,
@@ -58,17 +59,32 @@ struct Link {
 }
 
 /// What it has not been told yet. Bounded, however slow it reads: what is told again takes the place of what was.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Outbox {
     masks: Option<Masks>,
     /// Number of the last change of masks, and of the last that was confirmed.
     number: u64,
     seen: u64,
-    /// It was waited for in vain, and has not caught up since.
-    lagging: bool,
+    /// How long its next confirmation is waited for: not at all when the last was waited for in vain, until it has
+    /// caught up.
+    patience: Duration,
     replies: BTreeSet<(u64, u8)>,
     irqs: BTreeMap<(Uuid, u32), u64>,
     gone: bool,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            masks: None,
+            number: 0,
+            seen: 0,
+            patience: PATIENCE,
+            replies: BTreeSet::new(),
+            irqs: BTreeMap::new(),
+            gone: false,
+        }
+    }
 }
 
 impl Outbox {
@@ -105,7 +121,9 @@ impl Link {
     fn seen(&self, number: u64) {
         let mut outbox = lock(&self.outbox);
         outbox.seen = number.min(outbox.number);
-        outbox.lagging &= outbox.seen < outbox.number;
+        if outbox.seen == outbox.number {
+            outbox.patience = PATIENCE;
+        }
         self.turn.notify_all();
     }
 
@@ -135,13 +153,13 @@ impl Link {
         outbox.masks = Some(matrix.into());
         self.turn.notify_all();
         let wanted = outbox.number;
-        if outbox.lagging {
-            return;
-        }
+        let patience = outbox.patience;
         let waiting = |outbox: &mut Outbox| outbox.seen < wanted && !outbox.gone;
-        let waited = self.turn.wait_timeout_while(outbox, PATIENCE, waiting);
+        let waited = self.turn.wait_timeout_while(outbox, patience, waiting);
         let (mut outbox, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        outbox.lagging = timeout.timed_out();
+        if timeout.timed_out() {
+            outbox.patience = Duration::ZERO;
+        }
     }
 }
 
@@ -202,7 +220,7 @@ impl Guest {
                     Ok(None) => break Ok(()),
                     Err(Unread::Io(error)) => break Err(error),
                     // It does not speak as it should; that is not heard.
-                    Err(Unread::Malformed(_)) => {}
+                    Err(Unread::Malformed(_) | Unread::TooLong) => {}
                 }
             };
             self.link.close();
@@ -298,5 +316,98 @@ impl Guest {
                 Status { part: part.map(Into::into), ..Status::new(status) }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        HostFile,
+        share::{
+            lines::LONGEST,
+            protocol::{Greeting, Reply, Request},
+            serve,
+        },
+    };
+    use adjunct_ap::Sysfs;
+
+    const MDEV: &str = "6c4a5d2e-0d3e-4c7a-9b0a-000000000001";
+
+    type Client = Lines<UnixStream>;
+
+    fn hear<T: serde::de::DeserializeOwned>(client: &mut Client) -> T {
+        client.next().expect("it is understood").expect("the server is there")
+    }
+
+    fn connect(path: &std::path::Path) -> Client {
+        let mut client = Lines::new(UnixStream::connect(path).expect("it is served"), LONGEST);
+        let Greeting { .. } = hear(&mut client);
+        client
+    }
+
+    fn ask(client: &mut Client, request: &Request) -> Answer {
+        send(client.stream(), request).expect("the server is there");
+        match hear(client) {
+            Reply::Ok(answer) => answer,
+            Reply::Error(failure) => panic!("{request:?}: {failure:?}"),
+        }
+    }
+
+    /// The number of the last change of masks that the guest was told of.
+    fn told(guest: &mut Client, last: u64) -> u64 {
+        loop {
+            if let Push::Masks { number, .. } = hear(guest)
+                && number >= last
+            {
+                return number;
+            }
+        }
+    }
+
+    #[test]
+    fn a_guest_that_confirms_nothing_is_waited_for_once_and_has_lost_its_queues_all_the_same() {
+        let path = std::env::temp_dir().join(format!("adjunct-guest-{}", std::process::id()));
+        let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+        let served = serve(&host, &path).expect("nobody serves there");
+        let mut guest = connect(&path);
+        send(guest.stream(), &Request::Guest).expect("the server is there");
+        let Push::Guest { token, .. } = hear(&mut guest) else { panic!("its number comes first") };
+        let ours = lock(&served.server.guests).get(&token).cloned().expect("it is there");
+        let link = Arc::clone(&ours.link);
+        let mut other = connect(&path);
+        let mut of = |wish| ask(&mut other, &Request::Of { token, wish });
+        let uuid: Uuid = MDEV.parse().expect("a UUID");
+        thread::scope(|scope| {
+            // This one it confirms.
+            let open = scope.spawn(|| {
+                let number = told(&mut guest, 1);
+                send(guest.stream(), &Seen { seen: number }).expect("the server is there");
+            });
+            assert!(matches!(of(Wish::Open(uuid)), Answer::Done));
+            open.join().expect("it confirms");
+        });
+        let mut tapq =
+            |adapter| match of(Wish::Ap { queue: Apqn::new(adapter, 4), instruction: Instruction::Tapq }) {
+                Answer::Status(status) => QueueStatus::from_word(status.word),
+                answer => panic!("{answer:?}"),
+            };
+        let gone = QueueStatus::response(Response::NotAvailable);
+        assert!(tapq(5) != gone && tapq(6) != gone);
+        assert_eq!(lock(&link.outbox).patience, PATIENCE);
+        for adapter in [5, 6] {
+            let unassign = format!("devices/vfio_ap/matrix/{MDEV}/unassign_adapter");
+            host.write(&unassign, &adapter.to_string()).expect("it is assigned");
+            assert_eq!(tapq(adapter), gone);
+            assert_eq!(lock(&link.outbox).patience, Duration::ZERO, "the next does not wait");
+        }
+        // It goes on.
+        let last = lock(&link.outbox).number;
+        let number = told(&mut guest, last);
+        send(guest.stream(), &Seen { seen: number }).expect("the server is there");
+        guest.stream().shutdown(Shutdown::Write).expect("it is open");
+        // What it said was heard before its end.
+        drop(link.turn.wait_while(lock(&link.outbox), |outbox| !outbox.gone));
+        assert_eq!(lock(&link.outbox).patience, PATIENCE);
     }
 }

@@ -1,13 +1,9 @@
-//! Files that the kernel's driver core, VFIO and the module loader put beside those of the AP bus and of vfio_ap
-//! (`drivers/base/bus.c`, `drivers/vfio/vfio_main.c`, `kernel/module/sysfs.c`, 7.2).
+//! Files that the kernel's driver core and the module loader put beside those of the AP bus and of vfio_ap
+//! (`drivers/base/bus.c`, `kernel/module/sysfs.c`, 7.2).
 
 use super::{Attribute, Errno};
 use crate::{host::State, uevents::Synthetic};
 use adjunct_ap::Uuid;
-
-/// Device numbers of VFIO's character devices: dynamic on a real host, these are usual.
-const CDEV_MAJOR: u32 = 245;
-const GROUP_MAJOR: u32 = 246;
 
 /// Whether the buses `matrix` and `mdev` ask their drivers for new devices. Neither minds: the one has a single device,
 /// and mdevs are bound when they are made.
@@ -65,33 +61,6 @@ pub(super) const VFIO_AP: &[Attribute<()>] = &[Attribute::rw(
     |_, (), text| Synthetic::parse(text).map(|_| ()),
 )];
 
-/// `/sys/devices/vfio_ap/matrix/UUID/vfio-dev/vfioN`.
-#[rustfmt::skip]
-pub(super) const VFIO_DEV: &[Attribute<Uuid>] = &[
-    Attribute::ro("dev", |state, uuid| Ok(format!("{CDEV_MAJOR}:{}\n", group(state, uuid)?))),
-    Attribute::rw("uevent", |state, uuid| Ok(device(CDEV_MAJOR, group(state, uuid)?, "vfio/devices/vfio")), |state, uuid, text| {
-        let path = format!("/devices/vfio_ap/matrix/{uuid}/vfio-dev/vfio{}", group(state, uuid)?);
-        synthesize(state, text, &path, "vfio-dev")
-    }),
-];
-
-/// `/sys/devices/virtual/vfio/N`.
-#[rustfmt::skip]
-pub(super) const VFIO_GROUP: &[Attribute<Uuid>] = &[
-    Attribute::ro("dev", |state, uuid| Ok(format!("{GROUP_MAJOR}:{}\n", group(state, uuid)?))),
-    Attribute::rw("uevent", |state, uuid| Ok(device(GROUP_MAJOR, group(state, uuid)?, "vfio/")), |state, uuid, text| {
-        let path = format!("/devices/virtual/vfio/{}", group(state, uuid)?);
-        synthesize(state, text, &path, "vfio")
-    }),
-];
-
-/// `/sys/kernel/iommu_groups/N`: a group without an IOMMU.
-pub(super) const IOMMU_GROUP: &[Attribute<Uuid>] = &[
-    Attribute::ro("name", |_, _| Ok("vfio-noiommu\n".to_owned())),
-    Attribute::ro("reserved_regions", |_, _| Ok(String::new())),
-    Attribute::rw("type", |_, _| Ok("unknown\n".to_owned()), |_, _, _| Err(libc::EINVAL)),
-];
-
 /// A kernel module that is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Module {
@@ -130,15 +99,6 @@ fn probe(is_there: bool) -> Result<(), Errno> {
 fn is_mdev(state: &State, text: &str) -> bool {
     let uuid: Option<Uuid> = name(text).parse().ok();
     uuid.is_some_and(|uuid| state.vfio.mdevs.contains_key(&uuid) && uuid.to_string() == name(text))
-}
-
-fn group(state: &State, uuid: Uuid) -> Result<u32, Errno> {
-    state.vfio.mdevs.get(&uuid).map(|mdev| mdev.group).ok_or(libc::ENODEV)
-}
-
-/// The `uevent` of a character device.
-fn device(major: u32, minor: u32, node: &str) -> String {
-    format!("MAJOR={major}\nMINOR={minor}\nDEVNAME={node}{minor}\n")
 }
 
 fn synthesize(state: &State, text: &str, devpath: &str, subsystem: &'static str) -> Result<(), Errno> {
