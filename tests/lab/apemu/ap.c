@@ -526,16 +526,11 @@ static int query_configuration(struct ap_caller *caller)
 		.flags = machine.flags,
 		.max_adapter = machine.max_adapter,
 		.max_domain = machine.max_domain,
-		.masks = installed,
+		/* A guest is told its own masks, whatever has left the machine. */
+		.masks = caller->limits ? *caller->limits : installed,
 	};
-	int i;
 
 	BUILD_BUG_ON(sizeof(info) != 128);
-	for (i = 0; caller->limits && i < 4; i++) {
-		info.masks.apm[i] &= caller->limits->apm[i];
-		info.masks.aqm[i] &= caller->limits->aqm[i];
-		info.masks.adm[i] = caller->limits->adm[i];
-	}
 	return caller->write(caller->priv, *caller->gr[2], &info, sizeof(info));
 }
 
