@@ -135,7 +135,7 @@ fn sequences_that_are_asked_for_are_answered_alike() {
 mod cdev {
     use super::run;
 
-    /// 2,600 operations: there are four such tests, because one must not take longer than three minutes.
+    /// 2,600 operations: there are four such tests, because one must not take longer than five minutes.
     fn quarter(number: u64) {
         run(number * 100..number * 100 + 17);
     }
@@ -160,11 +160,8 @@ mod cdev {
 
     #[test]
     #[ignore = "needs a real kernel; tests/lab runs it"]
-    fn operations_that_nobody_has_tried_before_are_answered_alike() {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        let first = now.as_secs();
-        println!("seeds from {first}");
-        run(first..first + 17);
+    fn yet_more_random_operations_are_answered_alike() {
+        quarter(4);
     }
 }
 
