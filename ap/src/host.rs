@@ -102,6 +102,12 @@ impl<'a> Bus<'a> {
         })
     }
 
+    /// Whether the adapter was checkstopped when the bus looked at it last. Nobody is told of that: there is no uevent
+    /// (`drivers/s390/crypto/ap_bus.c: ap_scan_adapter`, 7.3).
+    pub fn is_checkstopped(&self, apid: Apid) -> Result<bool, ReadError> {
+        read_word::<u8>(self.sysfs, &format!("bus/ap/devices/card{apid}/chkstop")).map(|flag| flag != 0)
+    }
+
     /// The queues that the bus found, in the order of their APQNs.
     pub fn queues(&self) -> Result<Vec<Queue>, ReadError> {
         let bound = self.bound()?;

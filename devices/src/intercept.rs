@@ -7,7 +7,7 @@
 //! (`target/s390x/kvm/kvm.c: handle_instruction`).
 
 use crate::{ProgramInterruption, sclp::ServiceCall};
-use adjunct_hypervisor::{CpuState, Psw};
+use adjunct_hypervisor::{CpuState, Operand, Psw};
 
 /// What the guest wants, or what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub enum Intercept {
     },
     /// SIGNAL PROCESSOR (ae) with an order that the kernel leaves to user space: for [`crate::sigp`].
     Sigp(Sigp),
-    /// A channel I/O instruction: without a channel subsystem, condition code 3.
-    ChannelIo(ChannelInstruction),
+    /// A channel I/O instruction: for [`crate::css::Css::execute`].
+    ChannelIo(ChannelIo),
     /// An AP instruction that SIE did not interpret: this guest has no AP instructions, and the
     /// answer is an operation exception (`arch/s390/kvm/priv.c: handle_pqap`, 7.2).
     Ap(ApInstruction),
@@ -65,8 +65,17 @@ pub struct Sigp {
     pub status_register: u8,
 }
 
-/// A channel I/O instruction. All are privileged, and the kernel answers all of them with condition
-/// code 3 unless `KVM_CAP_S390_CSS_SUPPORT` is enabled (`arch/s390/kvm/priv.c: handle_io_inst`, 7.2).
+/// A channel I/O instruction and what it designates in storage. Other operands are in general registers 1 and 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelIo {
+    /// Which.
+    pub instruction: ChannelInstruction,
+    /// Its second operand; of CHANNEL SUBSYSTEM CALL its first, the command block. Without meaning for instructions
+    /// that designate no storage.
+    pub operand: Operand,
+}
+
+/// The channel I/O instructions. All are privileged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelInstruction {
     /// CLEAR SUBCHANNEL (b230).
@@ -199,10 +208,31 @@ fn b2(second: u8, ipb: u32, cpu: &CpuState) -> Intercept {
             let (command, sccb) = nibbles(registers);
             Intercept::ServiceCall(ServiceCall { command: low_word(cpu, command), sccb: register(cpu, sccb) })
         }
-        Ok(B2Instruction::Channel(instruction)) => Intercept::ChannelIo(instruction),
+        Ok(B2Instruction::Channel(instruction)) => Intercept::ChannelIo(channel_io(instruction, ipb, cpu)),
         Ok(B2Instruction::Ap(instruction)) => Intercept::Ap(instruction),
         Err(_) => Intercept::Program(ProgramInterruption::Operation),
     }
+}
+
+fn channel_io(instruction: ChannelInstruction, ipb: u32, cpu: &CpuState) -> ChannelIo {
+    let operand = match instruction {
+        ChannelInstruction::Chsc => {
+            let [_, registers, ..] = ipb.to_be_bytes();
+            let (access_register, _) = nibbles(registers);
+            Operand { address: register(cpu, access_register), access_register }
+        }
+        _ => {
+            let [base, ..] = ipb.to_be_bytes();
+            let (access_register, _) = nibbles(base);
+            Operand { address: base_displacement(ipb, cpu), access_register }
+        }
+    };
+    ChannelIo { instruction, operand }
+}
+
+/// TEST SUBCHANNEL, which has an exit of its own, [`adjunct_hypervisor::Exit::Tsch`]; `ipb` is from there.
+pub fn test_subchannel(ipb: u32, cpu: &CpuState) -> ChannelIo {
+    channel_io(ChannelInstruction::Tsch, ipb, cpu)
 }
 
 fn diagnose(second: u8, ipb: u32, cpu: &CpuState) -> Intercept {
@@ -223,7 +253,7 @@ fn sigp(second: u8, ipb: u32, cpu: &CpuState) -> Intercept {
     })
 }
 
-/// The second-operand address of the RS format: base register (none if 0) plus displacement.
+/// The second-operand address of the RS and S formats: base register (none if 0) plus displacement.
 fn base_displacement(ipb: u32, cpu: &CpuState) -> u64 {
     let [high, low, ..] = ipb.to_be_bytes();
     let (base, _) = nibbles(high);

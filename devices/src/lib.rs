@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod css;
 pub mod intercept;
 pub mod ipl;
 mod program;

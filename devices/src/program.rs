@@ -16,6 +16,8 @@ pub enum ProgramInterruption {
     Addressing = 0x0005,
     /// An operand breaks a rule of the instruction.
     Specification = 0x0006,
+    /// An operand is not of the form that an I/O instruction wants.
+    Operand = 0x0015,
 }
 
 impl ProgramInterruption {

@@ -15,6 +15,9 @@ use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK};
 /// errno EPERM, with which the kernel refuses a second vfio-ap device for one VM
 /// (`drivers/s390/crypto/vfio_ap_ops.c: vfio_ap_mdev_set_kvm`, 7.2).
 const EPERM: i32 = 1;
+/// errno EBUSY: somebody has a file of the device open (`drivers/vfio/group.c: vfio_group_fops_open`,
+/// `drivers/vfio/device_cdev.c: vfio_df_ioctl_bind_iommufd` and `drivers/vfio/vfio_main.c`, 7.2).
+const EBUSY: i32 = 16;
 /// The requests in which vfio_ap's open_device runs: for a group, and for a device of its own.
 const OPENS_DEVICE: &str = "VFIO_GROUP_GET_DEVICE_FD";
 const BINDS_DEVICE: &str = "VFIO_DEVICE_BIND_IOMMUFD";
@@ -33,6 +36,15 @@ pub enum AttachError {
         /// The kernel's answer, if it was asked.
         #[source]
         source: Option<KernelError>,
+    },
+    /// Another program has it.
+    #[error("{mdev} is in use: end the guest that has it, or take another mediated device")]
+    Busy {
+        /// The device that was to be attached.
+        mdev: String,
+        /// The kernel's answer.
+        #[source]
+        source: KernelError,
     },
     /// The host does not open it.
     #[error("{mdev} can't be opened for the guest")]
@@ -199,6 +211,7 @@ impl VfioAp {
             (OPENS_DEVICE | BINDS_DEVICE, EPERM) => {
                 AttachError::SecondDevice { mdev: name.clone(), source: Some(source) }
             }
+            (_, EBUSY) => AttachError::Busy { mdev: name.clone(), source },
             _ => AttachError::Open { mdev: name.clone(), source },
         });
         Self::set_up(opened?, name, id)
@@ -364,6 +377,11 @@ impl ApBus {
     /// Takes the device out.
     pub fn remove(&mut self) -> Option<VfioAp> {
         self.device.take()
+    }
+
+    /// Puts back the device that was taken out, for example to reset it elsewhere.
+    pub fn put_back(&mut self, device: VfioAp) {
+        self.device = Some(device);
     }
 }
 

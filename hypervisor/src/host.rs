@@ -1,8 +1,8 @@
 //! What a host is: the traits that KVM and the simulated host implement.
 
 use crate::{
-    ApDevice, ApSource, CpuReset, CpuState, CryptoAttribute, Exit, Floating, GuestMemory, Local,
-    ModelAttribute, Result, RunState,
+    Access, Accessed, ApDevice, ApSource, CpuReset, CpuState, CryptoAttribute, Exit, Floating, GuestMemory,
+    Local, ModelAttribute, Operand, Result, RunState,
 };
 use adjunct_cpu_model::kvm::{Capabilities, MachineAttributes};
 use std::{fmt::Debug, sync::Arc};
@@ -89,6 +89,10 @@ pub trait Vm: Debug + Send + Sync {
 /// SIGNAL PROCESSOR is shared as with `KVM_CAP_S390_USER_SIGP`: the host carries out sense, external
 /// call, emergency signal, conditional emergency signal and sense running status itself; every other
 /// order leaves as an instruction intercept (`arch/s390/kvm/sigp.c: handle_sigp_order_in_user_space`, 7.2).
+///
+/// Channel I/O instructions are shared as with `KVM_CAP_S390_CSS_SUPPORT`: the host carries out TEST PENDING
+/// INTERRUPTION, TEST SUBCHANNEL leaves as [`Exit::Tsch`], and the others leave as instruction intercepts, unless the
+/// guest is in the problem state (`arch/s390/kvm/priv.c: handle_io_inst`, 7.2).
 pub trait Vcpu: Debug + Send {
     /// Its id, which is its CPU address.
     fn id(&self) -> u16;
@@ -117,6 +121,13 @@ pub trait Vcpu: Debug + Send {
     /// # Errors
     /// EFAULT if there is no storage there.
     fn store_status(&mut self, at: Option<u64>) -> Result<()>;
+
+    /// `KVM_S390_MEM_OP` with `KVM_S390_MEMOP_F_INJECT_EXCEPTION`: does with an operand of the instruction that the vCPU
+    /// has left the guest with what the CPU would.
+    ///
+    /// # Errors
+    /// EINVAL for no byte at all, E2BIG for more than 64 KiB.
+    fn access(&mut self, operand: Operand, access: Access<'_>) -> Result<Accessed>;
 
     /// `KVM_S390_IRQ`: makes an interruption pending for this vCPU alone.
     fn inject(&mut self, interruption: Local) -> Result<()>;

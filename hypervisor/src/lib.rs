@@ -28,6 +28,8 @@ mod host;
 #[cfg(target_arch = "s390x")]
 pub mod kvm;
 mod memory;
+mod operand;
+pub mod sandbox;
 mod state;
 pub mod vfio;
 
@@ -37,6 +39,7 @@ pub use error::{Errno, KernelError, Result};
 pub use exit::{Exit, Floating, Local};
 pub use host::{Built, Hypervisor, Kick, Limits, ProtoVm, Vcpu, Vm};
 pub use memory::{GuestMemory, GuestRegion, MemoryError, MemorySize, allocate};
+pub use operand::{Access, Accessed, Operand};
 pub use state::{CpuReset, CpuState, Psw, RunState};
 
 pub use vmm_sys_util::eventfd::EventFd;

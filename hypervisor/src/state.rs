@@ -22,6 +22,11 @@ impl Psw {
         ((self.mask & Self::CONDITION_CODE) >> 44).to_le_bytes()[0]
     }
 
+    /// The access key, 0 to 15: bits 8-11.
+    pub fn key(&self) -> u8 {
+        (self.mask >> 52).to_le_bytes()[0] & 0xf
+    }
+
     /// Sets the condition code; only the low two bits of `cc` count.
     pub fn set_condition_code(&mut self, cc: u8) {
         self.mask = self.mask & !Self::CONDITION_CODE | u64::from(cc & 3) << 44;
@@ -80,5 +85,11 @@ mod tests {
         psw.set_condition_code(1);
         assert_eq!(psw.mask, !0x0000_2000_0000_0000);
         assert_eq!(psw.condition_code(), 1);
+    }
+
+    #[test]
+    fn the_access_key_is_bits_8_to_11_of_the_psw() {
+        assert_eq!(Psw { mask: 0x0090_0000_0000_0000, address: 0 }.key(), 9);
+        assert_eq!(Psw { mask: !0x00f0_0000_0000_0000, address: u64::MAX }.key(), 0);
     }
 }

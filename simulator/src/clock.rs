@@ -17,10 +17,7 @@ use std::{
 /// AP instruction moves it by [`Adapters::INSTRUCTION`](crate::Adapters::INSTRUCTION), so a guest that polls for
 /// the end of a reset gets there.
 ///
-/// Somebody who wants the host to keep real time moves it with
-/// [`SimHost::advance_to`](crate::SimHost::advance_to) and sleeps in between until
-/// [`SimHost::next_due`](crate::SimHost::next_due); [`Clock::wait_for_plan`] ends that sleep when something comes up
-/// that is due earlier. The host is then never behind real time, and ahead of it by what was waited for in it.
+/// A host that keeps real time is never behind it, and ahead of it by what was waited for in the host.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Arc<Inner>);
 
@@ -75,7 +72,7 @@ impl Clock {
     }
 
     /// Moves the clock to `time`, unless it is there or beyond; the answer is the time that it then shows.
-    pub fn advance_to(&self, time: u64) -> u64 {
+    pub(crate) fn advance_to(&self, time: u64) -> u64 {
         self.follow();
         self.0.now.fetch_max(time, Ordering::AcqRel).max(time)
     }
@@ -132,7 +129,7 @@ impl Clock {
     }
 
     /// How often something was planned: to be handed to [`Clock::wait_for_plan`].
-    pub fn plans(&self) -> u64 {
+    pub(crate) fn plans(&self) -> u64 {
         *self.0.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -145,7 +142,7 @@ impl Clock {
 
     /// Sleeps, in real time, until something was planned since [`Clock::plans`] gave `plans`, or for `at_most`.
     /// Whether something was.
-    pub fn wait_for_plan(&self, plans: u64, at_most: Duration) -> bool {
+    pub(crate) fn wait_for_plan(&self, plans: u64, at_most: Duration) -> bool {
         let lock = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.0.planned.wait_timeout_while(lock, at_most, |now| *now == plans);
         let (now, _) = waited.unwrap_or_else(PoisonError::into_inner);

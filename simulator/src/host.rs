@@ -27,6 +27,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 /// A simulated host. Clones are the same host.
@@ -165,6 +166,12 @@ impl SimHost {
     /// When there is no file descriptor for it.
     pub fn watch_uevents(&self) -> io::Result<UeventReader> {
         self.state().uevents.reader()
+    }
+
+    /// [`Uevents::wait_after`]: nobody else waits meanwhile.
+    pub(crate) fn wait_for_uevents(&self, after: u64, at_most: Duration) -> Vec<Uevent> {
+        let uevents = self.state().uevents.clone();
+        uevents.wait_after(after, at_most)
     }
 
     /// The kernel's log, oldest first: the last 128 KiB.

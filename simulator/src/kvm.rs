@@ -43,10 +43,9 @@ mod vsie;
 
 pub use ap_device::SimApDevice;
 pub(crate) use clock::HostTime;
-pub use crycb::{Crycb, CrycbFormat};
 pub use crypto::SieBlock;
 pub(crate) use file::{Kvm, KvmRef};
-pub(crate) use host::{HostFacts, HostGone};
+pub(crate) use host::{ApInstructions, HostFacts, HostGone, VmHeld, VmHost, VmMdev};
 pub use proto::SimProtoVm;
 pub use vcpu::SimVcpu;
 pub use vm::SimVm;

@@ -9,11 +9,12 @@ mod clock;
 mod host;
 mod host_file;
 mod kvm;
+mod lock;
 mod profile;
 pub mod share;
 mod sysfs;
 mod uevents;
-mod vfio;
+pub mod vfio;
 mod vfio_ap;
 
 pub use acts::{Acts, Fault, Held, ParseFaultError, Which};
@@ -26,9 +27,8 @@ pub use host::{EventInformation, LoadError, SimHost};
 pub use host_file::{
     ApSection, CardDetails, CardEntry, Firmware, HostFile, HostFileError, MdevEntry, QueueEntry,
 };
-pub use kvm::{Crycb, CrycbFormat, Shadow, SieBlock, SimApDevice, SimProtoVm, SimVcpu, SimVm, Validity};
-pub use profile::{KernelProfile, MaskBusyRule, UnknownKernel};
+pub use kvm::{Shadow, SieBlock, SimApDevice, SimProtoVm, SimVcpu, SimVm, Validity};
+pub use profile::{KernelProfile, UnknownKernel};
 pub use sysfs::{Node, NodeKind, Tree};
 pub use uevents::{Uevent, UeventReader, UeventsLost};
-pub use vfio::Files;
 pub use vfio_ap::{GuestCrypto, Notification, OpenMdev, VmId};

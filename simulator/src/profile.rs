@@ -22,7 +22,7 @@ pub enum KernelProfile {
 /// Which adapters (domains) are looked at when bits are newly set in the other mask
 /// (`drivers/s390/crypto/ap_bus.c: apmask_commit`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MaskBusyRule {
+pub(crate) enum MaskBusyRule {
     /// EBUSY only when the queue would really become the host's: the other mask as it is now (6.0 to 6.17).
     OtherMask,
     /// EBUSY for any domain (adapter) that an mdev has with it (since 7.0).
@@ -44,7 +44,7 @@ impl KernelProfile {
     }
 
     /// When a newly set mask bit is refused for the sake of an mdev.
-    pub fn mask_busy_rule(self) -> MaskBusyRule {
+    pub(crate) fn mask_busy_rule(self) -> MaskBusyRule {
         if self >= Self::V7_0 { MaskBusyRule::AnyOther } else { MaskBusyRule::OtherMask }
     }
 
@@ -61,7 +61,7 @@ impl KernelProfile {
 
     /// Whether a number of a mask's change that has more than 64 bits is taken for its lowest 64, as
     /// `simple_strtoul` has it up to 7.0. Later it is too great.
-    pub fn numbers_of_masks_wrap(self) -> bool {
+    pub(crate) fn numbers_of_masks_wrap(self) -> bool {
         self <= Self::V7_0
     }
 
@@ -79,7 +79,7 @@ impl KernelProfile {
 
     /// Whether a second mdev that is refused with EPERM nevertheless takes the first one's PQAP hook, so that the
     /// first one's AQIC is lost (`vfio_ap_mdev_set_kvm`). Debian's 6.12.107 does so, its 7.2.13 does not any more.
-    pub fn refused_mdev_takes_the_hook(self) -> bool {
+    pub(crate) fn refused_mdev_takes_the_hook(self) -> bool {
         self <= Self::V7_0
     }
 
@@ -87,37 +87,37 @@ impl KernelProfile {
     /// mask of which something assigned was removed: not when the last adapter (domain) goes, and also when the guest
     /// did not have what went (`vfio_ap_mdev_hot_unplug_cfg`). Debian's 6.12.107 does so; its 7.2.13 updates for
     /// what the guest lost.
-    pub fn updates_by_what_is_left(self) -> bool {
+    pub(crate) fn updates_by_what_is_left(self) -> bool {
         self <= Self::V7_0
     }
 
     /// Whether control domains that the host loses are taken from the guests they are *not* assigned to, which is
     /// to say from none (`vfio_ap_mdev_cfg_remove`). Debian's 6.12.107 does so, its 7.2.13 does not any more.
-    pub fn takes_lost_control_domains_of_others(self) -> bool {
+    pub(crate) fn takes_lost_control_domains_of_others(self) -> bool {
         self <= Self::V7_0
     }
 
     /// Whether the interrupt of a queue is given up when its reset says that the queue is gone (rc 01;
     /// `apq_reset_check`). Debian's 7.2.13 does so, its 6.12.107 does not.
-    pub fn frees_interrupt_of_vanished_queue(self) -> bool {
+    pub(crate) fn frees_interrupt_of_vanished_queue(self) -> bool {
         self >= Self::V7_2
     }
 
     /// Whether KVM takes memory slots of any pages (`kvm_arch_prepare_memory_region`; since 7.2). Before, their sizes
     /// must be multiples of 1 MiB.
-    pub fn has_memory_slots_of_pages(self) -> bool {
+    pub(crate) fn has_memory_slots_of_pages(self) -> bool {
         self >= Self::V7_2
     }
 
     /// Whether type 1 of VFIO says EOVERFLOW of what wraps around the address space, and looks for that before the
     /// flags (`vfio_dma_do_map`; since 6.18). Before, it is EINVAL.
-    pub fn type1_says_overflow(self) -> bool {
+    pub(crate) fn type1_says_overflow(self) -> bool {
         self >= Self::V7_0
     }
 
     /// Whether VFIO knows the feature `VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`, which a device without migration answers
     /// with EINVAL and not ENOTTY (`vfio_main.c: vfio_ioctl_device_feature`; since 7.2).
-    pub fn knows_precopy_info_v2(self) -> bool {
+    pub(crate) fn knows_precopy_info_v2(self) -> bool {
         self >= Self::V7_2
     }
 }

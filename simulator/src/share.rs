@@ -2,7 +2,8 @@
 //!
 //! An [`Operator`] carries out [`Order`]s: what a person does at the machine's console, and what scripts want to look
 //! at. [`serve`] answers on a Unix socket, for `adjunct sim ctl` and for VMs in other processes, and lets the host's time
-//! pass by the real clock ([`SimHost::keep_time`](crate::SimHost::keep_time)). It refuses to know what a file system is, and what a VM runs.
+//! pass by the real clock ([`SimHost::keep_time`](crate::SimHost::keep_time)). It refuses to know what a file system is,
+//! and what a VM runs.
 
 mod client;
 mod lines;
@@ -14,8 +15,8 @@ mod socket;
 mod time;
 
 pub use client::{ConnectError, SharedHost, SharedOrderError};
-pub(crate) use client::{RemoteHeld, RemoteMdev, Tenancy};
 pub use operator::{Operator, OrderError};
 pub use order::{CardChange, Change, GuestChange, Order, ParseOrderError, QueueChange};
 pub use server::{Served, serve};
+pub use socket::SocketFile;
 pub use time::TimeKeeper;

@@ -114,6 +114,14 @@ impl Uevents {
         self.log().last
     }
 
+    /// The events after the one of this number, oldest first; waits for one, in real time and at most so long. Those that
+    /// are not kept any more are missing.
+    pub(crate) fn wait_after(&self, seqnum: u64, at_most: Duration) -> Vec<Uevent> {
+        let waited = self.0.told.wait_timeout_while(self.log(), at_most, |log| log.last <= seqnum);
+        let (log, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        log.recent.iter().filter(|event| event.seqnum > seqnum).cloned().collect()
+    }
+
     /// A reader of what is sent from now on.
     pub(crate) fn reader(&self) -> io::Result<UeventReader> {
         let ready = Arc::new(EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)?);

@@ -5,7 +5,7 @@
 //! argument lacks, which flag, count or index is wrong, in which order. What is behind them is the same as behind
 //! [`SimVm::open_ap`](crate::SimVm::open_ap): one device, one address space, one count of who has it open.
 //!
-//! It refuses to know what an AP queue is; that is [`vfio_ap`](crate::vfio_ap)'s. Not here: IOMMUs of hardware, PASIDs,
+//! It refuses to know what an AP queue is; that is `vfio_ap`'s. Not here: IOMMUs of hardware, PASIDs,
 //! migration, and iommufd's imitation of a container.
 //!
 //! # Locks
@@ -25,4 +25,4 @@ mod users;
 
 pub(crate) use dma::{Access, AddressSpace, Rules};
 pub use files::Files;
-pub(crate) use users::{Share, Shared, Users};
+pub(crate) use users::{Registration, Share, Users};

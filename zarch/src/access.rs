@@ -1,15 +1,80 @@
-//! The one way of a program to storage: prefixing and protection go through it, and translation will.
+//! The one way of a program to storage: prefixing and protection go through it, and translation will. So does an embedder
+//! that executes an instruction for the program.
 
+use crate::environment::Environment;
 use crate::execution::{Done, Execution, Trap};
 use crate::interruption::ProgramCode;
 use crate::psw;
-use crate::storage::{StorageKeys, Width};
+use crate::run::Cpu;
+use crate::storage::{Storage, StorageKeys, Width};
 
 /// Why storage is touched.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Fetch,
     Store,
+}
+
+/// Storage operands of the instruction that was intercepted last, for an embedder that executes it: all is as if the
+/// program had touched them. The program interruption, if one is answered, is for the embedder to make pending.
+impl Cpu {
+    /// Reads bytes from the logical address `address` on.
+    ///
+    /// # Errors
+    /// The program interruption that the CPU would recognise.
+    pub fn read_operand(
+        &mut self,
+        storage: &dyn Storage,
+        environment: &mut dyn Environment,
+        address: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), ProgramCode> {
+        self.touch(storage, environment, |execution| execution.read(address, buffer))
+    }
+
+    /// Writes bytes from the logical address `address` on, or none of them.
+    ///
+    /// # Errors
+    /// As [`Cpu::read_operand`].
+    pub fn write_operand(
+        &mut self,
+        storage: &dyn Storage,
+        environment: &mut dyn Environment,
+        address: u64,
+        data: &[u8],
+    ) -> Result<(), ProgramCode> {
+        self.touch(storage, environment, |execution| execution.write(address, data))
+    }
+
+    /// Whether `length` bytes could be written from the logical address `address` on.
+    ///
+    /// # Errors
+    /// As [`Cpu::read_operand`].
+    pub fn check_operand(
+        &mut self,
+        storage: &dyn Storage,
+        environment: &mut dyn Environment,
+        address: u64,
+        length: usize,
+    ) -> Result<(), ProgramCode> {
+        self.touch(storage, environment, |execution| execution.check_store(address, length))
+    }
+
+    fn touch(
+        &mut self,
+        storage: &dyn Storage,
+        environment: &mut dyn Environment,
+        how: impl FnOnce(&mut Execution<'_>) -> Done,
+    ) -> Result<(), ProgramCode> {
+        let mut execution = Execution::new(self, storage, environment);
+        let done = how(&mut execution);
+        execution.finish(false);
+        match done {
+            Err(Trap::Program(code)) => Err(code),
+            // Storage has no other traps.
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Execution<'_> {

@@ -59,6 +59,7 @@ mod lowcore {
     pub(super) const MONITOR_CLASS: u64 = 0x94;
     pub(super) const TRANSLATION_EXCEPTION: u64 = 0xa8;
     pub(super) const MONITOR_CODE: u64 = 0xb0;
+    pub(super) const ARCHITECTURAL_MODE: u64 = 0xa3;
     pub(super) const IO_SUBSYSTEM: u64 = 0xb8;
     pub(super) const IO_PARAMETER: u64 = 0xbc;
     pub(super) const IO_IDENTIFICATION: u64 = 0xc0;
@@ -315,6 +316,8 @@ impl Execution<'_> {
         match floating {
             Floating::MachineCheck { code, external_damage, failing_storage } => {
                 self.save_registers()?;
+                // z/Architecture.
+                self.lowcore(lowcore::ARCHITECTURAL_MODE, Width::Byte, 1)?;
                 self.lowcore(lowcore::MACHINE_CHECK_CODE, Width::Double, code)?;
                 self.lowcore(lowcore::EXTERNAL_DAMAGE, Width::Word, external_damage.into())?;
                 self.lowcore(lowcore::FAILING_STORAGE, Width::Double, failing_storage)?;

@@ -81,7 +81,7 @@ fn channel_io_instructions_are_those_that_kvm_has_a_handler_for() {
     ];
     let decoded: Vec<_> = (0..=0xff)
         .filter_map(|second| match decode_instruction(0xb200 | second, 0) {
-            Intercept::ChannelIo(instruction) => Some((second, instruction)),
+            Intercept::ChannelIo(io) => Some((second, io.instruction)),
             _ => None,
         })
         .collect();

@@ -16,6 +16,8 @@ pub enum ResetKind {
 /// One step of a reset. All vCPUs are out of the guest meanwhile. "This CPU" is the one that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetStep {
+    /// [`crate::css::Css::reset`].
+    ChannelSubsystem,
     /// [`crate::sclp::Sclp::reset`].
     SclpEvents,
     /// [`adjunct_hypervisor::Vm::clear_interruptions`].
@@ -43,6 +45,7 @@ pub enum ResetStep {
 macro_rules! after_subsystem_reset {
     ($($step:ident),*) => {
         &[
+            ResetStep::ChannelSubsystem,
             ResetStep::SclpEvents,
             ResetStep::FloatingInterruptions,
             ResetStep::ApQueues,

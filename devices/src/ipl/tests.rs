@@ -78,16 +78,16 @@ const KINDS: [ResetKind; 4] =
 fn the_steps_of_each_reset_are_qemu_s() {
     use ResetStep::*;
     let full =
-        [SclpEvents, FloatingInterruptions, ApQueues, ClearAllCpus, KeyWrapping, LoadImage, StartIplCpu];
+        [ChannelSubsystem, SclpEvents, FloatingInterruptions, ApQueues, ClearAllCpus, KeyWrapping, LoadImage, StartIplCpu];
     assert_eq!(ResetKind::External.steps(), full);
     assert_eq!(ResetKind::ReIpl.steps(), full);
     assert_eq!(
         ResetKind::ModifiedClear.steps(),
-        [SclpEvents, FloatingInterruptions, ApQueues, KeyWrapping, ClearAllCpus, LoadNormalThisCpu]
+        [ChannelSubsystem, SclpEvents, FloatingInterruptions, ApQueues, KeyWrapping, ClearAllCpus, LoadNormalThisCpu]
     );
     assert_eq!(
         ResetKind::LoadNormal.steps(),
-        [SclpEvents, FloatingInterruptions, ApQueues, NormalOtherCpus, InitialThisCpu, LoadNormalThisCpu]
+        [ChannelSubsystem, SclpEvents, FloatingInterruptions, ApQueues, NormalOtherCpus, InitialThisCpu, LoadNormalThisCpu]
     );
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use adjunct_hypervisor::{CpuState, Exit, Kick, MemorySize, allocate};
+use adjunct_hypervisor::{Access, Accessed, CpuState, Exit, Kick, MemorySize, Operand, allocate};
 use std::sync::Arc;
 
 /// A vCPU that notes what was asked of it.
@@ -33,6 +33,9 @@ impl Vcpu for Noting {
     fn store_status(&mut self, at: Option<u64>) -> Result<()> {
         self.asked.push(format!("status {at:x?}"));
         Ok(())
+    }
+    fn access(&mut self, _: Operand, _: Access<'_>) -> Result<Accessed> {
+        Ok(Accessed::Done)
     }
     fn inject(&mut self, interruption: Local) -> Result<()> {
         self.asked.push(format!("{interruption:?}"));

@@ -146,7 +146,7 @@ fn detaching_asks_the_same_as_dropping_and_keeps_every_refusal() {
 #[test]
 fn each_refusal_before_the_interrupts_is_an_error_and_leaves_nothing_open() {
     let vm = TestVm::refusing("open", EBUSY);
-    assert!(matches!(vm.attach(), Err(AttachError::Open { source, .. }) if source.errno.errno() == EBUSY));
+    assert!(matches!(vm.attach(), Err(AttachError::Busy { source, .. }) if source.errno.errno() == EBUSY));
     assert_eq!(vm.log(), ["open"]);
 
     let vm = TestVm::refusing("info", EINVAL);

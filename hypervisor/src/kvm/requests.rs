@@ -1,12 +1,13 @@
-//! More requests that `kvm-ioctls` lacks for s390x, for a VMM that works with its descriptors: adjunct's own guests do
-//! without them. They are proven on a real kernel as the others are.
+//! More requests that `kvm-ioctls` lacks for s390x, also for a VMM that works with its descriptors. They are
+//! proven on a real kernel as the others are.
 // UNSAFETY: ioctl takes a number and a pointer, and only who knows the number knows what the kernel does with the pointer.
 #![expect(unsafe_code, reason = "requests to KVM that kvm-ioctls does not have")]
 
 use super::ioctls::answer;
-use crate::Errno;
+use crate::{Access, Errno, Operand};
 use kvm_bindings::{
-    KVM_S390_MEMOP_ABSOLUTE_READ, KVM_S390_MEMOP_ABSOLUTE_WRITE, KVM_S390_MEMOP_LOGICAL_READ,
+    KVM_S390_MEMOP_ABSOLUTE_READ, KVM_S390_MEMOP_ABSOLUTE_WRITE, KVM_S390_MEMOP_F_CHECK_ONLY,
+    KVM_S390_MEMOP_F_INJECT_EXCEPTION, KVM_S390_MEMOP_F_SKEY_PROTECTION, KVM_S390_MEMOP_LOGICAL_READ,
     KVM_S390_MEMOP_LOGICAL_WRITE, kvm_enable_cap, kvm_s390_interrupt, kvm_s390_mem_op, kvm_sregs,
 };
 use kvm_ioctls::{VcpuFd, VmFd};
@@ -89,29 +90,63 @@ pub trait S390Vcpu {
     fn write_logical(&self, address: u64, from: &[u8]) -> std::result::Result<Option<u16>, Errno>;
 }
 
-/// A memory operation on `length` bytes at `buffer`, which the kernel writes if `op` reads; what it returned.
+/// The memory operation `request`, which lacks its buffer, on `length` bytes at `buffer`, which the kernel writes if the
+/// operation reads; what it returned.
 fn mem_op(
     file: &impl AsRawFd,
-    op: u32,
-    guest: u64,
+    request: kvm_s390_mem_op,
     buffer: usize,
     length: usize,
 ) -> std::result::Result<u16, Errno> {
     let size = u32::try_from(length).map_err(|_| Errno::new(libc::E2BIG))?;
-    let request = kvm_s390_mem_op { gaddr: guest, size, op, buf: buffer as u64, ..Default::default() };
+    let request = kvm_s390_mem_op { size, buf: buffer as u64, ..request };
     // SAFETY: the callers below give the address and the length of a slice that they hold, exclusively where the kernel writes
-    // to it; in the guest it is guest memory, which is nobody's here.
+    // to it, or have it check only, which leaves the buffer alone; in the guest it is guest memory, which is nobody's here.
     let returned = unsafe { ioctl_with_ref(file, number::KVM_S390_MEM_OP(), &request) };
     answer(returned)?;
     Ok(u16::try_from(returned).unwrap_or(u16::MAX))
 }
 
-fn read(file: &impl AsRawFd, op: u32, address: u64, into: &mut [u8]) -> std::result::Result<u16, Errno> {
-    mem_op(file, op, address, into.as_mut_ptr().expose_provenance(), into.len())
+fn read(file: &impl AsRawFd, request: kvm_s390_mem_op, into: &mut [u8]) -> std::result::Result<u16, Errno> {
+    mem_op(file, request, into.as_mut_ptr().expose_provenance(), into.len())
 }
 
-fn write(file: &impl AsRawFd, op: u32, address: u64, from: &[u8]) -> std::result::Result<u16, Errno> {
-    mem_op(file, op, address, from.as_ptr().expose_provenance(), from.len())
+fn write(file: &impl AsRawFd, request: kvm_s390_mem_op, from: &[u8]) -> std::result::Result<u16, Errno> {
+    mem_op(file, request, from.as_ptr().expose_provenance(), from.len())
+}
+
+/// The operation `op` at `gaddr`, with access register 0 and without a look at storage keys.
+fn plain(op: u32, gaddr: u64) -> kvm_s390_mem_op {
+    kvm_s390_mem_op { gaddr, op, ..Default::default() }
+}
+
+/// What a vCPU does with an operand of its instruction, under the access key `key` if the kernel looks at keys. Beyond
+/// an error: whether it is a program interruption, which is pending then.
+pub(super) fn access(
+    vcpu: &VcpuFd,
+    operand: Operand,
+    key: Option<u8>,
+    access: Access<'_>,
+) -> std::result::Result<bool, Errno> {
+    let mut request = plain(KVM_S390_MEMOP_LOGICAL_WRITE, operand.address);
+    request.flags = KVM_S390_MEMOP_F_INJECT_EXCEPTION.into();
+    request.__bindgen_anon_1.__bindgen_anon_1.ar = operand.access_register;
+    if let Some(key) = key {
+        request.flags |= u64::from(KVM_S390_MEMOP_F_SKEY_PROTECTION);
+        request.__bindgen_anon_1.__bindgen_anon_1.key = key;
+    }
+    let code = match access {
+        Access::Read(into) => {
+            request.op = KVM_S390_MEMOP_LOGICAL_READ;
+            read(vcpu, request, into)
+        }
+        Access::Write(from) => write(vcpu, request, from),
+        Access::CheckWrite(length) => {
+            request.flags |= u64::from(KVM_S390_MEMOP_F_CHECK_ONLY);
+            mem_op(vcpu, request, 0, length as usize)
+        }
+    };
+    code.map(|code| code != 0)
 }
 
 /// An absolute address that is none is answered with the code of the addressing exception.
@@ -126,11 +161,11 @@ impl S390Vm for VmFd {
     }
 
     fn read_absolute(&self, address: u64, into: &mut [u8]) -> Answer {
-        read(self, KVM_S390_MEMOP_ABSOLUTE_READ, address, into).and_then(no_exception)
+        read(self, plain(KVM_S390_MEMOP_ABSOLUTE_READ, address), into).and_then(no_exception)
     }
 
     fn write_absolute(&self, address: u64, from: &[u8]) -> Answer {
-        write(self, KVM_S390_MEMOP_ABSOLUTE_WRITE, address, from).and_then(no_exception)
+        write(self, plain(KVM_S390_MEMOP_ABSOLUTE_WRITE, address), from).and_then(no_exception)
     }
 }
 
@@ -159,10 +194,11 @@ impl S390Vcpu for VcpuFd {
     }
 
     fn read_logical(&self, address: u64, into: &mut [u8]) -> std::result::Result<Option<u16>, Errno> {
-        read(self, KVM_S390_MEMOP_LOGICAL_READ, address, into).map(|code| (code != 0).then_some(code))
+        read(self, plain(KVM_S390_MEMOP_LOGICAL_READ, address), into).map(|code| (code != 0).then_some(code))
     }
 
     fn write_logical(&self, address: u64, from: &[u8]) -> std::result::Result<Option<u16>, Errno> {
-        write(self, KVM_S390_MEMOP_LOGICAL_WRITE, address, from).map(|code| (code != 0).then_some(code))
+        write(self, plain(KVM_S390_MEMOP_LOGICAL_WRITE, address), from)
+            .map(|code| (code != 0).then_some(code))
     }
 }

@@ -10,9 +10,13 @@ use super::{
     ioctls::{STORE_STATUS_NOADDR, VcpuRequests},
     kick::{Kicker, Line},
     refused,
+    requests::{self, S390Vcpu as _},
     vm::KvmVm,
 };
-use crate::{CpuReset, CpuState, Errno, Exit, KernelError, Kick, Local, Psw, Result, RunState, Vcpu};
+use crate::{
+    Access, Accessed, CpuReset, CpuState, Errno, Exit, KernelError, Kick, Local, Operand, Psw, Result,
+    RunState, Vcpu,
+};
 use kvm_bindings::{
     self as uapi, KVM_SYNC_ACRS, KVM_SYNC_CRS, KVM_SYNC_GPRS, KVM_SYNC_PREFIX, kvm_mp_state, kvm_run,
     kvm_s390_irq, kvm_sync_regs,
@@ -45,6 +49,10 @@ impl KvmVcpu {
             // From the first such request on KVM leaves it to us, for all vCPUs, who runs; before, KVM_RUN would start
             // a vCPU that is stopped.
             vcpu.set_run_state(RunState::Stopped)?;
+            // A request to a vCPU, for its VM: channel I/O instructions are for us.
+            vcpu.vcpu
+                .enable_capability(uapi::KVM_CAP_S390_CSS_SUPPORT)
+                .map_err(|errno| super::refused("KVM_ENABLE_CAP", "KVM_CAP_S390_CSS_SUPPORT", errno))?;
         }
         Ok(vcpu)
     }
@@ -218,6 +226,15 @@ impl Vcpu for KvmVcpu {
         answer.map_err(|errno| self.refused(REQUEST, errno))?;
         self.store_status_of_registers(at.unwrap_or(FIXED))
             .map_err(|()| self.refused(REQUEST, Errno::new(libc::EFAULT)))
+    }
+
+    fn access(&mut self, operand: Operand, access: Access<'_>) -> Result<Accessed> {
+        let key = self.vm.checks_keys.then(|| self.state.psw.key());
+        match requests::access(&self.vcpu, operand, key, access) {
+            Ok(false) => Ok(Accessed::Done),
+            Ok(true) => Ok(Accessed::Interrupted),
+            Err(errno) => Err(self.refused("KVM_S390_MEM_OP", errno)),
+        }
     }
 
     fn inject(&mut self, interruption: Local) -> Result<()> {

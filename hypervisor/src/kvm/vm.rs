@@ -6,8 +6,8 @@ use crate::{
     vfio::{self, KvmVfio},
 };
 use kvm_bindings::{
-    KVM_DEV_FLIC_CLEAR_IRQS, KVM_DEV_FLIC_ENQUEUE, KVM_S390_INT_SERVICE, KVM_S390_MCHK, kvm_device_attr,
-    kvm_s390_irq,
+    KVM_CAP_S390_MEM_OP_EXTENSION, KVM_DEV_FLIC_CLEAR_IRQS, KVM_DEV_FLIC_ENQUEUE, KVM_S390_INT_SERVICE,
+    KVM_S390_MCHK, kvm_device_attr, kvm_s390_irq,
 };
 use kvm_ioctls::{DeviceFd, VmFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,8 @@ pub(super) struct KvmVm {
     flic: DeviceFd,
     /// KVM's VFIO device, once it was needed: a VM has one.
     vfio: Mutex<Option<Arc<KvmVfio>>>,
+    /// Whether KVM looks at storage keys when it is asked for an access of the guest's; it does since Linux 5.18.
+    pub(super) checks_keys: bool,
     pub(super) vm: VmFd,
     /// All memory that KVM was told of. Last: it goes after everything by which KVM could use it.
     pub(super) memory: Vec<GuestMemory>,
@@ -28,7 +30,8 @@ pub(super) struct KvmVm {
 
 impl KvmVm {
     pub(super) fn new(vm: VmFd, flic: DeviceFd, memory: Vec<GuestMemory>) -> Self {
-        Self { flic, vfio: Mutex::default(), vm, memory }
+        let checks_keys = vm.check_extension_raw(KVM_CAP_S390_MEM_OP_EXTENSION.into()) > 0;
+        Self { flic, vfio: Mutex::default(), checks_keys, vm, memory }
     }
 
     fn vfio(&self) -> Result<Arc<KvmVfio>> {

@@ -11,8 +11,8 @@ use adjunct_cpu_model::{
     kvm::{FROM_USER_SPACE, ProcessorAttributes},
 };
 use adjunct_hypervisor::{
-    ApSource, Built, CpuReset, CryptoAttribute, Exit, Floating, GuestMemory, Hypervisor, KernelError, Local,
-    MemorySize, Psw, RunState, Vcpu, Vm, allocate, apply_cpu_model,
+    Access, Accessed, ApSource, Built, CpuReset, CryptoAttribute, Exit, Floating, GuestMemory, Hypervisor,
+    KernelError, Local, MemorySize, Operand, Psw, RunState, Vcpu, Vm, allocate, apply_cpu_model,
     kvm::{
         Kvm,
         requests::{S390Vcpu, S390Vm},
@@ -48,12 +48,13 @@ struct Guest {
     memory: GuestMemory,
 }
 
-/// What a guest's CPU is here: all that the host has.
-fn processor(kvm: &Kvm) -> ProcessorAttributes {
+/// What a guest's CPU is here: all that the host has, but for `without`.
+fn processor(kvm: &Kvm, without: &[Feature]) -> ProcessorAttributes {
     let machine = kvm.machine().expect("the host knows itself");
     let host = machine.decode(&kvm.capabilities().expect("an answer")).expect("a model fits");
     let mut features = host.features.difference(FROM_USER_SPACE);
     features.remove(Feature::Cmm);
+    without.iter().for_each(|feature| features.remove(*feature));
     let processor =
         ProcessorAttributes::encode(&Cpu { identity: host.identity, ..Cpu::new(host.model, features) });
     ProcessorAttributes { uv_feat: processor.uv_feat.filter(|_| machine.uv_feat.is_some()), ..processor }
@@ -61,11 +62,14 @@ fn processor(kvm: &Kvm) -> ProcessorAttributes {
 
 impl Guest {
     fn new(kvm: &Kvm, count: u16, program: &[&[u8]]) -> Self {
-        let processor = processor(kvm);
+        Self::of(kvm, count, program, &processor(kvm, &[]))
+    }
+
+    fn of(kvm: &Kvm, count: u16, program: &[&[u8]], processor: &ProcessorAttributes) -> Self {
         let mut vm = kvm.create_vm().expect("the program has its header");
         let memory = allocate(MemorySize::MEBIBYTE).expect("1M can be had");
         vm.set_memory(&memory).expect("aligned memory");
-        apply_cpu_model(&mut *vm, &processor).expect("the host's own model");
+        apply_cpu_model(&mut *vm, processor).expect("the host's own model");
         let Built { vcpus, vm } = vm.create_vcpus(count).expect("vCPUs");
         let guest = Self { vcpus, vm, memory };
         guest.put(START, &program.concat());
@@ -74,12 +78,16 @@ impl Guest {
 
     /// A guest whose vCPU 0 is about to run `program`.
     fn ready(kvm: &Kvm, program: &[&[u8]]) -> Self {
-        let mut guest = Self::new(kvm, 1, program);
-        let vcpu = &mut guest.vcpus[0];
+        Self::new(kvm, 1, program).started()
+    }
+
+    /// Its vCPU 0 is about to run what it has.
+    fn started(mut self) -> Self {
+        let vcpu = &mut self.vcpus[0];
         vcpu.reset(CpuReset::Initial).expect("resets are there");
         vcpu.state_mut().psw = Psw { mask: Psw::MASK_64BIT, address: START };
         vcpu.set_run_state(RunState::Operating).expect("it can be started");
-        guest
+        self
     }
 
     fn put(&self, address: u64, bytes: &[u8]) {
@@ -353,6 +361,60 @@ fn floating_interruptions_are_taken_by_who_is_open_to_them_or_cleared() {
     guest.put(0x4000, &SERVC);
     assert_eq!(guest.vcpus[0].run().expect("it is operating"), AT_SERVC);
     assert_eq!(guest.vcpus[0].state().psw.address, 0x4004, "nothing came between");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm on s390x; tests/lab runs it"]
+fn channel_io_is_for_user_space_but_for_pending_interruptions() {
+    let kvm = open();
+    let mut guest = Guest::ready(&kvm, &[&SERVC]);
+    let mut exit = |second: u8| {
+        guest.put(START, &[[0xb2, second, 0x40, 0x00], SERVC].concat());
+        let vcpu = &mut guest.vcpus[0];
+        vcpu.state_mut().psw = Psw { mask: Psw::MASK_64BIT, address: START };
+        vcpu.state_mut().gprs[4] = 0x8000;
+        (vcpu.run().expect("it is operating"), vcpu.state().psw.condition_code())
+    };
+    for second in (0x30..=0x34).chain(0x37..=0x3c).chain([0x5f, 0x74, 0x76]) {
+        let intercept = Exit::Sieic { icptcode: 4, ipa: 0xb200 | u16::from(second), ipb: 0x4000_0000 };
+        assert_eq!(exit(second).0, intercept, "b2{second:02x}");
+    }
+    assert!(matches!(exit(0x35).0, Exit::Tsch { ipb: 0x4000_0000, dequeued: false, .. }));
+    assert_eq!(exit(0x36), (AT_SERVC, 0), "none is pending");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm on s390x; tests/lab runs it"]
+fn an_operand_is_accessed_as_the_guest_would() {
+    let stcrw = [0xb2, 0x39, 0x40, 0x00];
+    let at_stcrw = Exit::Sieic { icptcode: 4, ipa: 0xb239, ipb: 0x4000_0000 };
+    let kvm = open();
+    let mut guest = Guest::ready(&kvm, &[&stcrw]);
+    let operand = |address| Operand { address, access_register: 4 };
+    assert_eq!(guest.vcpus[0].run().expect("it is operating"), at_stcrw);
+    assert_eq!(guest.vcpus[0].access(operand(0x8ffe), Access::Write(&[1, 2, 3, 4])), Ok(Accessed::Done));
+    let mut read = [0; 4];
+    assert_eq!(guest.vcpus[0].access(operand(0x8ffd), Access::Read(&mut read)), Ok(Accessed::Done));
+    assert_eq!((read, guest.word::<4>(0x8ffe)), ([0, 1, 2, 3], 0x0102_0304));
+    assert_eq!(guest.vcpus[0].access(operand(0x8ffe), Access::CheckWrite(4)), Ok(Accessed::Done));
+    let refused = |answer: adjunct_hypervisor::Result<Accessed>| errno(answer.map(drop));
+    assert_eq!(
+        refused(guest.vcpus[0].access(operand(0), Access::Write(&[]))),
+        ("KVM_S390_MEM_OP", libc::EINVAL)
+    );
+    let too_long = guest.vcpus[0].access(operand(0), Access::CheckWrite(65537));
+    assert_eq!(refused(too_long), ("KVM_S390_MEM_OP", libc::E2BIG));
+
+    // No memory there: the interruption is for the instruction.
+    for access in [Access::Write(&[1; 4]), Access::CheckWrite(4)] {
+        guest.put(START, &stcrw);
+        guest.vcpus[0].state_mut().psw = Psw { mask: Psw::MASK_64BIT, address: START };
+        assert_eq!(guest.vcpus[0].run().expect("it is operating"), at_stcrw);
+        assert_eq!(guest.vcpus[0].access(operand(1 << 40), access), Ok(Accessed::Interrupted));
+        guest.new_psw(0x1d0);
+        assert_eq!(guest.vcpus[0].run().expect("it is operating"), AT_SERVC);
+        assert_eq!((guest.word::<2>(0x8e), guest.word::<8>(0x158)), (5, START + 4), "code, old PSW");
+    }
 }
 
 #[test]

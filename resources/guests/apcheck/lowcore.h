@@ -11,13 +11,15 @@
 #define LC_PROGRAM_CODE		0x08e
 #define LC_PROGRAM_OLD_PSW	0x150
 #define LC_EXTERNAL_NEW_PSW	0x1b0
-/* From here on the machine leaves memory to the program. */
+#define LC_MACHINE_CHECK_NEW_PSW	0x1e0
+/* From here to 0x1200 the machine leaves memory to the program. */
 #define LC_SCRATCH		0x200
 
 /* EA and BA together: 64-bit addressing. All interruptions disabled. */
 #define PSW_64BIT		0x0000000180000000
 #define PSW_WAIT		0x0002000000000000
 #define PSW_EXTERNAL		0x0100000000000000
+#define PSW_MACHINE_CHECK	0x0004000000000000
 
 #ifndef __ASSEMBLER__
 
@@ -36,7 +38,9 @@ struct lowcore {
 	uint16_t	external_code;
 	uint8_t		reserved_088[0x08e - 0x088];
 	uint16_t	program_code;
-	uint8_t		reserved_090[0x150 - 0x090];
+	uint8_t		reserved_090[0x0e8 - 0x090];
+	uint64_t	machine_check_code;
+	uint8_t		reserved_0f0[0x150 - 0x0f0];
 	struct psw	program_old;
 	uint8_t		reserved_160[0x1a0 - 0x160];
 	struct psw	restart_new;
@@ -51,6 +55,7 @@ _Static_assert(offsetof(struct lowcore, external_code) == LC_EXTERNAL_CODE, "");
 _Static_assert(offsetof(struct lowcore, program_code) == LC_PROGRAM_CODE, "");
 _Static_assert(offsetof(struct lowcore, program_old) == LC_PROGRAM_OLD_PSW, "");
 _Static_assert(offsetof(struct lowcore, external_new) == LC_EXTERNAL_NEW_PSW, "");
+_Static_assert(offsetof(struct lowcore, machine_check_new) == LC_MACHINE_CHECK_NEW_PSW, "");
 _Static_assert(offsetof(struct lowcore, io_new) == 0x1f0, "");
 
 /*

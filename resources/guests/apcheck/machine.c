@@ -44,6 +44,19 @@ void set_up_interruptions(void)
 	lowcore.external_new.mask = PSW_64BIT;
 }
 
+/* Of control register 14: what it is after a reset, and channel reports. */
+#define CR14_RESET		0xc2000000UL
+#define CR14_CHANNEL_REPORT	0x10000000UL
+
+void enable_channel_reports(void)
+{
+	uint64_t cr14 = CR14_RESET | CR14_CHANNEL_REPORT;
+
+	/* Its address is that of wait_external_or_machine_check. */
+	lowcore.machine_check_new.mask = PSW_64BIT;
+	asm volatile("lctlg %%c14,%%c14,%0" : : "Q" (cr14));
+}
+
 void expect_program_interruption(void)
 {
 	program_interruption_seen = 0;

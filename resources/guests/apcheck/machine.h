@@ -11,6 +11,17 @@
 /* Without this an interruption goes astray. */
 void set_up_interruptions(void);
 
+/* Waits for an external interruption; returns its code. */
+unsigned int wait_external(void);
+
+enum interruption { EXTERNAL_INTERRUPTION, MACHINE_CHECK };
+
+/* Waits for one of both. */
+enum interruption wait_external_or_machine_check(void);
+
+/* Machine checks may come that say that a channel report is pending. */
+void enable_channel_reports(void);
+
 /*
  * Between these two, one program interruption that suppresses its instruction
  * may happen. The second returns its code, 0 if there was none.

@@ -4,14 +4,18 @@
  *
  * It looks for queues as Linux' AP bus does (drivers/s390/crypto/ap_bus.c),
  * shows them as lszcrypt does, sends one message through each and wants it
- * back. Nothing in it waits for ever.
+ * back. With the load parameter WATCH it then waits, and does it all again when
+ * the machine says that the AP configuration has changed; else nothing in it
+ * waits for ever.
  */
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "ap.h"
 #include "ask.h"
+#include "css.h"
 #include "end.h"
+#include "lowcore.h"
 #include "machine.h"
 #include "print.h"
 #include "sclp.h"
@@ -33,7 +37,7 @@ static struct {
 
 static struct ap_config config;
 
-static struct {
+static struct tally {
 	unsigned int	queues;		/* that operate, so were asked */
 	unsigned int	idle;		/* deconfigured or checkstopped */
 	unsigned int	unknown;	/* of unknown type: not recognised */
@@ -214,9 +218,10 @@ static bool is_recognised(const struct queue *queue)
 }
 
 /* A row of the table, and before an adapter's first queue one for itself. */
+static unsigned int last_apid;
+
 static void show(const struct queue *queue)
 {
-	static unsigned int last_apid = -1;
 	char id[] = "xx.xxxx";
 
 	if (!is_recognised(queue)) {
@@ -236,6 +241,7 @@ static void show(const struct queue *queue)
 
 static void print_table(void)
 {
+	last_apid = -1;
 	print("%-11s %-5s %-11s %-7s %8s\n",
 	      "CARD.DOMAIN", "TYPE", "MODE", "STATUS", "REQUESTS");
 	print("----------------------------------------------\n");
@@ -284,10 +290,50 @@ static void ask(const struct queue *queue)
 
 /* ---- the whole --------------------------------------------------------- */
 
+/* Finds the queues there are now, shows and asks them, and sums up. */
+static void check(void)
+{
+	tally = (struct tally) { 0 };
+	read_config();
+	print_table();
+	for_each_queue(ask);
+
+	if (tally.idle)
+		print("%u queues are deconfigured or checkstopped and were not asked\n",
+		      tally.idle);
+	if (tally.failures)
+		print("apcheck: FAILED: %u of %u queues\n",
+		      tally.failures, tally.queues);
+	else if (tally.queues)
+		print("apcheck: %u queues, all answered\n", tally.queues);
+	else
+		print("apcheck: 0 queues, nothing to ask\n");
+}
+
+/* Checks again at each change, until we are told to power off. */
+static void watch(void)
+{
+	sclp_receive_quiesce();
+	enable_channel_reports();
+	print("apcheck: watching\n");
+	while (sclp_wait() != SCLP_QUIESCE) {
+		print("machine check: interruption code %016lx\n",
+		      lowcore.machine_check_code);
+		if (css_ap_configuration_changed()) {
+			check();
+			print("apcheck: watching\n");
+		}
+	}
+	print("apcheck: told to power off\n");
+}
+
 _Noreturn void main(void)
 {
+	bool watching;
+
 	set_up_interruptions();
 	sclp_open_console();
+	watching = sclp_loadparm_is("WATCH");
 
 	facility.apqci = test_facility(12);
 	facility.apft = test_facility(15);
@@ -299,21 +345,9 @@ _Noreturn void main(void)
 		end(END_OK);
 	}
 
-	read_config();
-	print_table();
-	for_each_queue(ask);
-
-	if (tally.idle)
-		print("%u queues are deconfigured or checkstopped and were not asked\n",
-		      tally.idle);
-	if (tally.failures) {
-		print("apcheck: FAILED: %u of %u queues\n",
-		      tally.failures, tally.queues);
-		end(tally.first_failure);
-	}
-	if (tally.queues)
-		print("apcheck: %u queues, all answered\n", tally.queues);
-	else
-		print("apcheck: 0 queues, nothing to ask\n");
-	end(END_OK);
+	check();
+	if (watching)
+		watch();
+	/* Of the last check; if all went well it is END_OK. */
+	end(tally.first_failure);
 }

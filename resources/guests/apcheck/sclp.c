@@ -8,21 +8,28 @@
 
 #include "end.h"
 #include "lowcore.h"
+#include "machine.h"
 #include "sclp.h"
 
+#define CMDW_READ_SCP_INFO	0x00020001
 #define CMDW_WRITE_EVENT_DATA	0x00760005
+#define CMDW_READ_EVENT_DATA	0x00770005
 #define CMDW_WRITE_EVENT_MASK	0x00780005
 
+#define RESPONSE_READ		0x0010
 #define RESPONSE_OK		0x0020
 
 #define EVTYP_MSG		0x02
 #define EVTYP_VT220MSG		0x1a
+#define EVTYP_SIGQUIESCE	0x1d
 #define EVTYP_MASK(type)	(1u << (32 - (type)))
 
 #define EXT_IRQ_CPU_TIMER	0x1005
 #define EXT_IRQ_SERVICE_SIG	0x2401
 #define CR0_CPU_TIMER		0x400
 #define CR0_SERVICE_SIGNAL	0x200
+/* Of the parameter of a service signal, beside the address of an SCCB. */
+#define EVENT_PENDING		0x1
 
 /* CPU timer units: bit 51 is a microsecond. */
 #define TEN_SECONDS		(10000000UL << 12)
@@ -34,6 +41,13 @@ struct sccb_header {
 	uint8_t		function_code;
 	uint8_t		control_mask[3];
 	uint16_t	response_code;
+};
+
+struct read_info_sccb {
+	struct sccb_header header;
+	uint8_t		unused_08[0x18 - 0x08];
+	uint8_t		loadparm[8];
+	uint8_t		unused_20[0x1000 - 0x20];
 };
 
 struct event_mask_sccb {
@@ -51,6 +65,13 @@ struct event_header {
 	uint8_t		type;
 	uint8_t		flags;
 	uint16_t	reserved;
+} __attribute__((packed));
+
+/* Events are read by the page. */
+struct event_sccb {
+	struct sccb_header header;
+	struct event_header event;
+	uint8_t		data[0x1000 - 14];
 } __attribute__((packed));
 
 /* ASCII console: the text as it is. */
@@ -103,20 +124,25 @@ struct line_mode_sccb {
 
 /*
  * One SCCB for all. It must lie on an 8-byte boundary below 2 GiB, not in the
- * first 8 KiB, and not cross a page: aligned to a power of two no smaller
- * than itself it cannot.
+ * first 8 KiB, and not cross a page.
  */
 static union {
 	struct sccb_header header;
+	struct read_info_sccb read_info;
 	struct event_mask_sccb mask;
+	struct event_sccb event;
 	struct ascii_sccb ascii;
 	struct line_mode_sccb line_mode;
-} __attribute__((aligned(512))) sccb;
+} __attribute__((aligned(4096))) sccb;
 
-_Static_assert(sizeof(sccb) <= 512, "an SCCB must not cross a page");
+_Static_assert(sizeof(sccb) == 4096, "an SCCB must not cross a page");
+_Static_assert(offsetof(struct read_info_sccb, loadparm) == 24, "");
 _Static_assert(sizeof(struct general_object) == 56, "");
 
 static bool ascii_console;
+
+/* The SCLP has said that an event waits to be read. */
+static bool event_pending;
 
 /* EBCDIC code page 500, from blank to tilde. */
 static const uint8_t ebcdic[] = {
@@ -134,7 +160,6 @@ static const uint8_t ebcdic[] = {
 	0xa7, 0xa8, 0xa9, 0xc0, 0xbb, 0xd0, 0xa1,
 };
 
-unsigned int wait_external(void);
 
 static void load_cr0(uint64_t value)
 {
@@ -161,6 +186,12 @@ static unsigned int servc(uint32_t command)
 	return cc;
 }
 
+static void note_service_signal(void)
+{
+	if (lowcore.external_parameter & EVENT_PENDING)
+		event_pending = true;
+}
+
 /*
  * The SCLP says by a service signal that it is done with our SCCB. Signals
  * for other reasons, and stray external interruptions, are passed over. The
@@ -175,41 +206,101 @@ static bool wait_for_service_signal(void)
 		code = wait_external();
 		if (code == EXT_IRQ_CPU_TIMER)
 			return false;
-		if (code == EXT_IRQ_SERVICE_SIG &&
-		    (lowcore.external_parameter & ~7u) == (uintptr_t)&sccb)
+		if (code != EXT_IRQ_SERVICE_SIG)
+			continue;
+		note_service_signal();
+		if ((lowcore.external_parameter & ~7u) == (uintptr_t)&sccb)
 			return true;
 	}
 	return false;
 }
 
-/* Has the SCLP execute `command` on the SCCB. Without it nothing can be told. */
-static void call(uint32_t command)
+/* Has the SCLP execute `command` on the SCCB. Whether it answers `response`. */
+static bool try_call(uint32_t command, uint16_t response)
 {
 	unsigned int i, cc = 2;
 
 	for (i = 0; i < MAX_BUSY && cc == 2; i++)
 		cc = servc(command);
-	if (cc || !wait_for_service_signal() ||
-	    sccb.header.response_code != RESPONSE_OK)
+	return !cc && wait_for_service_signal() &&
+	       sccb.header.response_code == response;
+}
+
+/* The same, for what nothing can be told without. */
+static void call(uint32_t command)
+{
+	if (!try_call(command, RESPONSE_OK))
 		end(END_CONSOLE);
+}
+
+/* Says what we send, which is text, and what we want to be told. */
+static void write_event_mask(uint32_t receive_mask)
+{
+	sccb.mask = (struct event_mask_sccb) {
+		.header.length = sizeof(sccb.mask),
+		.mask_length = sizeof(sccb.mask.send_mask),
+		.receive_mask = receive_mask,
+		.send_mask = EVTYP_MASK(EVTYP_VT220MSG) | EVTYP_MASK(EVTYP_MSG),
+	};
+	call(CMDW_WRITE_EVENT_MASK);
 }
 
 void sclp_open_console(void)
 {
 	load_cr0(CR0_CPU_TIMER | CR0_SERVICE_SIGNAL);
-
-	sccb.mask = (struct event_mask_sccb) {
-		.header.length = sizeof(sccb.mask),
-		.mask_length = sizeof(sccb.mask.send_mask),
-		/* We send text, and want no events. */
-		.send_mask = EVTYP_MASK(EVTYP_VT220MSG) | EVTYP_MASK(EVTYP_MSG),
-	};
-	call(CMDW_WRITE_EVENT_MASK);
+	write_event_mask(0);
 
 	ascii_console = sccb.mask.sclp_receive_mask & EVTYP_MASK(EVTYP_VT220MSG);
 	if (!ascii_console &&
 	    !(sccb.mask.sclp_receive_mask & EVTYP_MASK(EVTYP_MSG)))
 		end(END_CONSOLE);
+}
+
+bool sclp_loadparm_is(const char *word)
+{
+	unsigned int i;
+
+	sccb.header = (struct sccb_header) { .length = sizeof(sccb.read_info) };
+	if (!try_call(CMDW_READ_SCP_INFO, RESPONSE_READ))
+		return false;
+	for (i = 0; i < sizeof(sccb.read_info.loadparm); i++) {
+		unsigned int c = *word ? *word++ : ' ';
+
+		if (sccb.read_info.loadparm[i] != ebcdic[c - ' '])
+			return false;
+	}
+	return !*word;
+}
+
+void sclp_receive_quiesce(void)
+{
+	write_event_mask(EVTYP_MASK(EVTYP_SIGQUIESCE));
+}
+
+/* Whether the event that waits is the request to power off. */
+static bool read_quiesce(void)
+{
+	event_pending = false;
+	sccb.header = (struct sccb_header) { .length = sizeof(sccb.event) };
+	return try_call(CMDW_READ_EVENT_DATA, RESPONSE_OK) &&
+	       sccb.event.event.type == EVTYP_SIGQUIESCE;
+}
+
+enum sclp_woken sclp_wait(void)
+{
+	for (;;) {
+		enum interruption interruption;
+
+		if (event_pending && read_quiesce())
+			return SCLP_QUIESCE;
+		/* The timer is for calls; here it would have us wake for nothing. */
+		load_cr0(CR0_SERVICE_SIGNAL);
+		interruption = wait_external_or_machine_check();
+		load_cr0(CR0_CPU_TIMER | CR0_SERVICE_SIGNAL);
+		if (interruption == MACHINE_CHECK)
+			return SCLP_MACHINE_CHECK;
+		note_service_signal();
+	}
 }
 
 static void write_ascii(const char *text, unsigned int length)

@@ -6,6 +6,8 @@
 #ifndef SCLP_H
 #define SCLP_H
 
+#include <stdbool.h>
+
 /* The longest line, without its end, that sclp_write_line takes. */
 #define SCLP_LINE_MAX	256
 
@@ -14,5 +16,16 @@ void sclp_open_console(void);
 
 /* Writes a line; `text` is ASCII and has no newline. */
 void sclp_write_line(const char *text, unsigned int length);
+
+/* Whether the loader's parameter is `word`, of at most 8 capital letters. */
+bool sclp_loadparm_is(const char *word);
+
+/* From now on we want to be told to power off. */
+void sclp_receive_quiesce(void);
+
+enum sclp_woken { SCLP_QUIESCE, SCLP_MACHINE_CHECK };
+
+/* Waits for a machine check, or to be told to power off. */
+enum sclp_woken sclp_wait(void);
 
 #endif /* SCLP_H */

@@ -61,9 +61,30 @@ wait_external:
 2:	llgh	%r2, LC_EXTERNAL_CODE
 	br	%r14
 
+/*
+ * enum interruption wait_external_or_machine_check(void)
+ *
+ * The same, with machine checks enabled too: a machine check changes no
+ * register either.
+ */
+	.globl	wait_external_or_machine_check
+wait_external_or_machine_check:
+	larl	%r1, 3f
+	stg	%r1, LC_EXTERNAL_NEW_PSW + 8
+	larl	%r1, 4f
+	stg	%r1, LC_MACHINE_CHECK_NEW_PSW + 8
+	larl	%r1, wait_for_both_psw
+	lpswe	0(%r1)
+3:	lghi	%r2, 0			# EXTERNAL_INTERRUPTION
+	br	%r14
+4:	lghi	%r2, 1			# MACHINE_CHECK
+	br	%r14
+
 	.section .rodata
 	.balign	8
 wait_psw:
 	.quad	PSW_64BIT | PSW_WAIT | PSW_EXTERNAL, 0
+wait_for_both_psw:
+	.quad	PSW_64BIT | PSW_WAIT | PSW_EXTERNAL | PSW_MACHINE_CHECK, 0
 
 	.section .note.GNU-stack, "", @progbits

@@ -37,6 +37,11 @@ pub(super) fn number(text: &str) -> Option<i32> {
     named.or_else(|| text.parse().ok().filter(|number| (1..4096).contains(number)))
 }
 
+/// All names, for people.
+pub(super) fn names() -> String {
+    NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
 /// `EBUSY`, or the number where it has no name here.
 pub(super) fn name(number: i32) -> String {
     let named = NAMES.iter().find(|(_, other)| *other == number);

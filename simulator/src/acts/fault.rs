@@ -154,7 +154,24 @@ const ANY: &str = "any";
 #[error("{text:?} is no fault: {what}")]
 pub struct ParseFaultError {
     text: String,
-    what: &'static str,
+    what: Expected,
+}
+
+/// What is missing in the text of a [`Fault`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Expected {
+    #[error("write REQUEST: fails ERRNO, for example write: fails EIO")]
+    Colon,
+    #[error("before the colon comes REQUEST, then on TARGET, then nth N or always")]
+    Which,
+    #[error("after nth comes a number from 1")]
+    Nth,
+    #[error("after the colon comes fails ERRNO, late SECONDSs or held NAME")]
+    Effect,
+    #[error("after fails comes a number from 1 to 4095, or one of {}", errno::names())]
+    Errno,
+    #[error("after late come seconds, as in late 0.5s")]
+    Seconds,
 }
 
 impl FromStr for Fault {
@@ -165,32 +182,31 @@ impl FromStr for Fault {
     }
 }
 
-fn parse(text: &str) -> Result<Fault, &'static str> {
-    let (which, effect) =
-        text.rsplit_once(": ").ok_or("write REQUEST: fails ERRNO, for example write: fails EIO")?;
+fn parse(text: &str) -> Result<Fault, Expected> {
+    let (which, effect) = text.rsplit_once(": ").ok_or(Expected::Colon)?;
     let which = parse_which(which.trim())?;
     match effect.trim().split_once(' ') {
         Some(("fails", errno)) => {
-            let errno = errno::number(errno.trim()).ok_or("after fails comes an errno, as in fails EBUSY")?;
+            let errno = errno::number(errno.trim()).ok_or(Expected::Errno)?;
             Ok(which.fails_with(errno))
         }
         Some(("late", time)) => {
             let seconds = time.trim().strip_suffix('s').and_then(|seconds| seconds.parse().ok());
             let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            Ok(which.late_by(time.ok_or("after late come seconds, as in late 0.5s")?))
+            Ok(which.late_by(time.ok_or(Expected::Seconds)?))
         }
         Some(("held", gate)) if !gate.trim().is_empty() && !gate.trim().contains(' ') => {
             Ok(which.held_at(gate.trim()))
         }
-        _ => Err("after the colon comes fails ERRNO, late SECONDSs or held NAME"),
+        _ => Err(Expected::Effect),
     }
 }
 
-fn parse_which(text: &str) -> Result<Which, &'static str> {
+fn parse_which(text: &str) -> Result<Which, Expected> {
     let (text, nth) = match (text.strip_suffix(" always"), text.rsplit_once(" nth ")) {
         (Some(text), _) => (text, None),
         (None, Some((text, n))) => {
-            let n = n.parse().ok().filter(|n| *n > 0).ok_or("after nth comes a number from 1")?;
+            let n = n.parse().ok().filter(|n| *n > 0).ok_or(Expected::Nth)?;
             (text, Some(n))
         }
         (None, None) => (text, Some(1)),
@@ -200,7 +216,7 @@ fn parse_which(text: &str) -> Result<Which, &'static str> {
         None => (text, None),
     };
     if request.is_empty() || request.contains(' ') || target.as_deref() == Some("") {
-        return Err("before the colon comes REQUEST, then on TARGET, then nth N or always");
+        return Err(Expected::Which);
     }
     Ok(Which { request: (request != ANY).then(|| request.to_owned()), target, nth })
 }
@@ -235,7 +251,7 @@ mod tests {
             ("write", "REQUEST: fails ERRNO"),
             ("write: breaks", "after the colon"),
             ("write: fails", "after the colon"),
-            ("write: fails EFOO", "after fails"),
+            ("write: fails EFOO", "one of E2BIG, EACCES, EADDRINUSE, "),
             ("write: late 5", "after late"),
             ("write: late -5s", "after late"),
             ("write: held a b", "after the colon"),

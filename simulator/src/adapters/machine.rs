@@ -104,6 +104,16 @@ impl Machine {
         self.queues.entry(apqn).or_default().stuck = stuck;
     }
 
+    /// Whether resets of a queue never end.
+    pub(crate) fn is_stuck(&self, apqn: Apqn) -> bool {
+        self.queues.get(&apqn).is_some_and(|queue| queue.stuck)
+    }
+
+    /// Whether the machine has this queue, configured or not.
+    pub(crate) fn has_queue(&self, apqn: Apqn) -> bool {
+        self.card(apqn).is_some()
+    }
+
     /// What QCI answers, if it is there.
     pub fn qci(&self) -> Option<Qci> {
         self.facilities.qci.then(|| Qci {

@@ -1,7 +1,7 @@
 //! `apmask` and `aqmask`: writes, what refuses them, and who gets the queues afterwards.
 
 use super::ApBus;
-use crate::{MaskBusyRule, host::State, sysfs::Errno};
+use crate::{host::State, profile::MaskBusyRule, sysfs::Errno};
 use adjunct_ap::{Adm, Apm, Aqm, Matrix, host::QueueDriver, text};
 use std::borrow::Cow;
 

@@ -60,13 +60,19 @@ impl State {
         self.bus.poll_at
     }
 
-    /// Looks at all queues that are being brought up, if the time has come. Only those with a driver are looked at: the
-    /// bus knows no others.
+    /// [`State::poll`], if the time has come.
     pub(crate) fn poll_if_due(&mut self) {
-        if self.bus.poll_at.is_none_or(|at| at > self.clock.now()) {
-            return;
+        if self.bus.poll_at.is_some_and(|at| at <= self.clock.now()) {
+            self.poll();
         }
-        self.bus.poll_at = None;
+    }
+
+    /// Looks at all queues that are being brought up, if it was going to. Only those with a driver are looked at: the
+    /// bus knows no others.
+    pub(crate) fn poll(&mut self) -> bool {
+        if self.bus.poll_at.take().is_none() {
+            return false;
+        }
         let starting: Vec<Apqn> = self.bus.starting.iter().copied().collect();
         for apqn in starting {
             if self.bus.queues.get(&apqn).is_none_or(|queue| queue.driver.is_none()) {
@@ -77,6 +83,7 @@ impl State {
                 self.poll_later();
             }
         }
+        true
     }
 
     /// `ap_sm_event`.
@@ -107,7 +114,8 @@ impl State {
             }
             Step::Idle => (queue.state, Step::Idle, Next::None),
         };
-        if next == Next::None {
+        // What has failed is tried again whenever the bus looks, but is no reason to look.
+        if step == Step::Idle {
             self.bus.starting.remove(&apqn);
         } else {
             self.bus.starting.insert(apqn);

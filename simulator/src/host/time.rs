@@ -17,8 +17,20 @@ impl SimHost {
         self.advance_to(self.clock().after(by));
     }
 
+    /// Has the AP bus look now at the queues that it brings up in the background, again and again, until they are ready
+    /// or have been looked at eight times. By its timer it would be 40 ms to each look; so it is one, and nothing else
+    /// that waits for time to pass comes much nearer.
+    pub fn settle(&self) {
+        for _ in 0..8 {
+            self.advance(Duration::from_millis(1));
+            if !self.state().poll() {
+                break;
+            }
+        }
+    }
+
     /// Lets time pass until the clock shows `time`, in nanoseconds since the start; nothing if it is beyond.
-    pub fn advance_to(&self, time: u64) {
+    pub(crate) fn advance_to(&self, time: u64) {
         for _ in 0..STEPS {
             let Some(due) = self.next_due().filter(|due| *due <= time) else { break };
             self.clock().advance_to(due);
@@ -32,7 +44,7 @@ impl SimHost {
     /// Not later than now when it is overdue; `None` when nothing waits for time to pass.
     ///
     /// Something may come up that is due earlier: [`Clock::wait_for_plan`](crate::Clock::wait_for_plan).
-    pub fn next_due(&self) -> Option<u64> {
+    pub(crate) fn next_due(&self) -> Option<u64> {
         let host = self.locked().next_due();
         host.into_iter().chain(self.adapters().next_reply()).min()
     }

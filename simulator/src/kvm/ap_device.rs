@@ -1,7 +1,7 @@
 //! An mdev that a VM has open, and the way there: what a VMM does with `/dev/kvm` and `/dev/vfio`.
 
 use super::{
-    host::{PqapHook, VmHeld, VmHost, VmMdev},
+    host::{VmHeld, VmHost, VmMdev},
     vm::Shared,
 };
 use adjunct_ap::Uuid;
@@ -17,7 +17,7 @@ use std::{
 ///
 /// # Errors
 /// ENOENT when there is no such directory; ENODEV when it is no mdev.
-pub(super) fn find(host: &VmHost, path: &Path) -> Result<Uuid> {
+pub(super) fn find(host: &dyn VmHost, path: &Path) -> Result<Uuid> {
     let refused = |errno| KernelError::new("open", path.display().to_string(), errno);
     let below = path.strip_prefix("/sys").ok().and_then(Path::to_str).ok_or_else(|| refused(libc::ENOENT))?;
     host.list(below).map_err(|error| refused(error.raw_os_error().unwrap_or(libc::ENOENT)))?;
@@ -29,7 +29,7 @@ pub(super) fn find(host: &VmHost, path: &Path) -> Result<Uuid> {
 ///
 /// # Errors
 /// As [`find`]; EBADF for descriptors, because no file of ours is a device of the simulated host.
-pub(super) fn resolve(host: &VmHost, source: &ApSource) -> Result<(Uuid, VfioBackend)> {
+pub(super) fn resolve(host: &dyn VmHost, source: &ApSource) -> Result<(Uuid, VfioBackend)> {
     match source {
         ApSource::Mdev { path, backend } => Ok((find(host, path)?, backend.unwrap_or(VfioBackend::Iommufd))),
         ApSource::Descriptors { .. } => Err(KernelError::new(BIND_IOMMUFD, source.to_string(), libc::EBADF)),
@@ -50,9 +50,9 @@ fn requests(backend: VfioBackend) -> (&'static str, &'static [&'static str]) {
 #[derive(Debug)]
 pub struct SimApDevice {
     uuid: Uuid,
-    host: VmHost,
+    host: Arc<dyn VmHost>,
     /// The device file. Dropped first: that closes the device.
-    mdev: VmMdev,
+    mdev: Arc<dyn VmMdev>,
     /// Newest first.
     #[expect(dead_code, reason = "held for its drop")]
     held: Vec<VmHeld>,
@@ -67,27 +67,27 @@ impl SimApDevice {
     pub(super) fn open(vm: &Arc<Shared>, uuid: Uuid, backend: VfioBackend) -> Result<Self> {
         let host = vm.host.clone();
         let (opens, maps) = requests(backend);
-        host.act("KVM_DEV_VFIO_FILE_ADD", uuid.to_string())?;
-        let file = host.hold(format!("VFIO file {uuid}"));
-        host.act(opens, uuid.to_string())?;
+        host.act("KVM_DEV_VFIO_FILE_ADD", &uuid.to_string())?;
+        let file = host.hold(&format!("VFIO file {uuid}"));
+        host.act(opens, &uuid.to_string())?;
         let mdev = host
             .open_mdev(uuid, vm.id, vm.crypto.clone())
             .map_err(|errno| KernelError::new(opens, uuid.to_string(), errno))?;
         // From here on the mdev is open; dropping it closes it.
-        let device = host.hold(format!("VFIO device {uuid}"));
+        let device = host.hold(&format!("VFIO device {uuid}"));
         let mut held = vec![device, file];
         if let Some(memory) = &vm.memory {
-            maps.iter().try_for_each(|request| host.act(request, uuid.to_string()))?;
+            maps.iter().try_for_each(|request| host.act(request, &uuid.to_string()))?;
             let mapped = mdev.map_dma(0..memory.size());
             mapped.map_err(|errno| KernelError::new(maps[0], uuid.to_string(), errno))?;
-            held.insert(0, host.hold(format!("DMA map {uuid}")));
+            held.insert(0, host.hold(&format!("DMA map {uuid}")));
         }
         Ok(Self { uuid, host, mdev, held, vm: Arc::clone(vm) })
     }
 
     /// For KVM to find the device by when the guest wants interruptions.
-    pub(super) fn hook(&self) -> Weak<dyn PqapHook> {
-        self.mdev.hook()
+    pub(super) fn hook(&self) -> Weak<dyn VmMdev> {
+        Arc::downgrade(&self.mdev)
     }
 
     fn refused(&self, request: &'static str, errno: i32) -> KernelError {
@@ -112,13 +112,13 @@ impl ApDevice for SimApDevice {
             .transpose()
             .map_err(|error| self.refused(REQUEST, error.raw_os_error().unwrap_or(libc::EBADF)))?;
         self.mdev.irq_info(irq.index()).map_err(|errno| self.refused(REQUEST, errno))?;
-        self.host.act(REQUEST, format!("{} {irq:?}", self.uuid))?;
+        self.host.act(REQUEST, &format!("{} {irq:?}", self.uuid))?;
         self.mdev.set_irq(irq.index(), event).map_err(|errno| self.refused(REQUEST, errno))
     }
 
     fn reset(&self) -> Result<()> {
         const REQUEST: &str = "VFIO_DEVICE_RESET";
-        self.host.act(REQUEST, self.uuid.to_string())?;
+        self.host.act(REQUEST, &self.uuid.to_string())?;
         self.mdev.reset().map_err(|errno| self.refused(REQUEST, errno))
     }
 }

@@ -29,7 +29,7 @@ const APCB1_LENGTH: usize = 128;
 /// (`arch/s390/include/asm/kvm_host.h: CRYCB_FORMAT*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum CrycbFormat {
+pub(crate) enum CrycbFormat {
     /// No wrapping keys; APCB0. For machines without MSA extension 3.
     Format0 = 0b00,
     /// Wrapping keys; APCB0. For machines with MSA extension 3 and without APXA.
@@ -40,11 +40,11 @@ pub enum CrycbFormat {
 
 impl CrycbFormat {
     /// The bits of the designation that say the format.
-    pub const MASK: u32 = 0b11;
+    pub(crate) const MASK: u32 = 0b11;
 
     /// The format of a VM (`arch/s390/kvm/kvm-s390.c: kvm_s390_set_crycb_format`): `msax3` is
     /// facility 76 of the default model, `apxa` what QUERY AP CONFIGURATION says on the host.
-    pub const fn of_host(msax3: bool, apxa: bool) -> Self {
+    pub(crate) const fn of_host(msax3: bool, apxa: bool) -> Self {
         match (msax3, apxa) {
             (false, _) => Self::Format0,
             (true, false) => Self::Format1,
@@ -53,7 +53,7 @@ impl CrycbFormat {
     }
 
     /// The format that a designation says; `None` for the unassigned 0b10.
-    pub const fn of_designation(crycbd: u32) -> Option<Self> {
+    pub(crate) const fn of_designation(crycbd: u32) -> Option<Self> {
         match crycbd & Self::MASK {
             0b00 => Some(Self::Format0),
             0b01 => Some(Self::Format1),
@@ -65,7 +65,7 @@ impl CrycbFormat {
 
 /// A crypto control block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Crycb([u8; LENGTH]);
+pub(crate) struct Crycb([u8; LENGTH]);
 
 impl Default for Crycb {
     fn default() -> Self {
@@ -80,14 +80,14 @@ impl Crycb {
     }
 
     /// The block as the machine sees it.
-    pub fn as_bytes(&self) -> &[u8; LENGTH] {
+    pub(crate) fn as_bytes(&self) -> &[u8; LENGTH] {
         &self.0
     }
 
     /// Puts `matrix` where `format` has it; what the format can't hold (adapters from 64 on, domains
     /// from 16 on) is left out. Nothing else changes
     /// (`arch/s390/kvm/kvm-s390.c: kvm_arch_crypto_set_masks`, 7.2).
-    pub fn set_masks(&mut self, format: CrycbFormat, matrix: &Matrix) {
+    pub(crate) fn set_masks(&mut self, format: CrycbFormat, matrix: &Matrix) {
         let (base, stride, ids) = places(format);
         let masks = [matrix.apm.as_bytes(), matrix.aqm.as_bytes(), matrix.adm.as_bytes()];
         for (n, (mask, length)) in masks.into_iter().zip(ids).enumerate() {
@@ -96,13 +96,13 @@ impl Crycb {
     }
 
     /// Zeroes both APCBs, whatever the format (`kvm_arch_crypto_clear_masks`).
-    pub fn clear_masks(&mut self) {
+    pub(crate) fn clear_masks(&mut self) {
         self.put(APCB0, &[0; APCB0_LENGTH]);
         self.put(APCB1, &[0; APCB1_LENGTH]);
     }
 
     /// What SIE lets the guest have, read as `format` says.
-    pub fn masks(&self, format: CrycbFormat) -> Matrix {
+    pub(crate) fn masks(&self, format: CrycbFormat) -> Matrix {
         let (base, stride, ids) = places(format);
         let mask = |n: usize| {
             let mut bytes = [0; 32];
@@ -114,12 +114,12 @@ impl Crycb {
     }
 
     /// Sets the AES wrapping key mask; zero disables.
-    pub fn set_aes_key(&mut self, key: &[u8; AES_KEY_LENGTH]) {
+    pub(crate) fn set_aes_key(&mut self, key: &[u8; AES_KEY_LENGTH]) {
         self.put(AES_KEY, key);
     }
 
     /// Sets the DEA wrapping key mask; zero disables.
-    pub fn set_dea_key(&mut self, key: &[u8; DEA_KEY_LENGTH]) {
+    pub(crate) fn set_dea_key(&mut self, key: &[u8; DEA_KEY_LENGTH]) {
         self.put(DEA_KEY, key);
     }
 

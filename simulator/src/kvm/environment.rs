@@ -73,18 +73,22 @@ impl Queues<'_> {
     }
 
     /// Does something with a queue if the guest has it.
-    fn queue<R>(&self, apqn: u16, operation: impl FnOnce(&VmHost, Apqn) -> R) -> Option<R> {
+    fn queue<R>(&self, apqn: u16, operation: impl FnOnce(&dyn VmHost, Apqn) -> R) -> Option<R> {
         let apqn = Apqn::from_raw(apqn);
         let crypto = self.vm.crypto.enter();
         let masks = crypto.masks(crypto.sie_block(self.id)?);
-        masks.contains(apqn).then(|| operation(&self.vm.host, apqn))
+        masks.contains(apqn).then(|| operation(&*self.vm.host, apqn))
     }
 
-    fn status(&self, apqn: u16, operation: impl FnOnce(&VmHost, Apqn) -> crate::QueueStatus) -> QueueStatus {
+    fn status(
+        &self,
+        apqn: u16,
+        operation: impl FnOnce(&dyn VmHost, Apqn) -> crate::QueueStatus,
+    ) -> QueueStatus {
         self.queue(apqn, operation).map_or(QueueStatus::response(NOT_AVAILABLE), word)
     }
 
-    fn tested(&self, apqn: u16, operation: impl FnOnce(&VmHost, Apqn) -> Tested) -> (QueueStatus, u64) {
+    fn tested(&self, apqn: u16, operation: impl FnOnce(&dyn VmHost, Apqn) -> Tested) -> (QueueStatus, u64) {
         match self.queue(apqn, operation) {
             Some(tested) => (word(tested.status), tested.info),
             None => (QueueStatus::response(NOT_AVAILABLE), 0),
@@ -108,15 +112,15 @@ impl Adjuncts for Queues<'_> {
     }
 
     fn test(&mut self, apqn: u16) -> (QueueStatus, u64) {
-        self.tested(apqn, VmHost::test)
+        self.tested(apqn, |host, apqn| host.test(apqn))
     }
 
     fn reset(&mut self, apqn: u16) -> QueueStatus {
-        self.status(apqn, VmHost::reset)
+        self.status(apqn, |host, apqn| host.reset(apqn))
     }
 
     fn zeroize(&mut self, apqn: u16) -> QueueStatus {
-        self.status(apqn, VmHost::zeroize)
+        self.status(apqn, |host, apqn| host.zeroize(apqn))
     }
 
     fn query_type(&mut self, apqn: u16, query: u64) -> (QueueStatus, u64) {

@@ -1,7 +1,10 @@
 //! A VM as other parts of the kernel hold it: what VFIO is told of by KVM's VFIO device.
 
-use super::vm::{Shared, SimVm, lock};
-use crate::{GuestCrypto, OpenMdev, VmId, sysfs::Errno};
+use super::{
+    host::VmMdev,
+    vm::{Shared, SimVm},
+};
+use crate::{GuestCrypto, OpenMdev, VmId, lock::lock, sysfs::Errno};
 use std::sync::{Arc, Weak};
 
 /// A reference to a VM (`kvm_get_kvm`).
@@ -42,7 +45,9 @@ impl Kvm {
 
     /// From now on the guest's PQAP(AQIC) goes to `mdev`, until that is closed.
     pub(crate) fn set_hook(&self, mdev: &Arc<OpenMdev>) {
-        self.0.shared.set_hook(Arc::downgrade(mdev));
+        let mdev: Weak<OpenMdev> = Arc::downgrade(mdev);
+        let hook: Weak<dyn VmMdev> = mdev;
+        self.0.shared.set_hook(hook);
     }
 
     /// Takes the place of the VM's VFIO device.

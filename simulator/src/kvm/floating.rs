@@ -12,6 +12,9 @@ const EVENT_PENDING: u32 = 0x3;
 const SCCB: u32 = 0xffff_fff8;
 /// The machine-check subclass that may float: channel report (`1UL << CR_PENDING_SUBCLASS`).
 const CHANNEL_REPORT: u64 = 1 << 28;
+/// Bits of a machine-check code: vector registers and guarded-storage control block have been stored
+/// (`arch/s390/include/asm/nmi.h: MCCK_CODE_VR_VALID, MCCK_CODE_GS_VALID`).
+const EXTENDED_SAVE_AREA: u64 = 1 << (63 - 25) | 1 << (63 - 36);
 
 /// What is pending.
 #[derive(Debug, Default)]
@@ -61,7 +64,8 @@ impl Pending {
         {
             self.machine_check = None;
             return Some(zarch::environment::Floating::MachineCheck {
-                code,
+                // `__write_machine_check` takes back what it doesn't store: the simulated machine has neither.
+                code: code & !EXTENDED_SAVE_AREA,
                 external_damage: 0,
                 failing_storage: 0,
             });
@@ -141,6 +145,16 @@ mod tests {
             zarch::environment::Floating::Io { subsystem: 0, parameter: 0, identification: 0xb000_0000 },
         ];
         assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn a_machine_check_does_not_claim_registers_that_the_machine_lacks() {
+        let mut pending = Pending::default();
+        pending.enqueue(Floating::MachineCheck { cr14: u64::MAX, mcic: 0x0040_0f5d_4833_0000 });
+        let Some(zarch::environment::Floating::MachineCheck { code, .. }) = pending.take(ALL) else {
+            panic!("it is pending");
+        };
+        assert_eq!(code, 0x0040_0f1d_4033_0000);
     }
 
     #[test]

@@ -1,28 +1,21 @@
 //! The host that a VM is on: one in this process, or one that another process serves.
 //!
 //! All that KVM's half here asks of its host goes through [`VmHost`], so that nothing above it can tell where the
-//! adapters are. Memory, vCPUs and the CRYCB are always in this process.
+//! adapters are: [`SimHost`] is the one here, `share` has the other. Memory, vCPUs and the CRYCB are always in this process.
 
 use super::{clock::HostTime, machine, proto::MAX_VCPUS};
 use crate::{
-    ApFacilities, GuestCrypto, Held, KernelProfile, Notification, OpenMdev, QueueStatus, ReplyPart, SimHost,
+    ApFacilities, GuestCrypto, KernelProfile, Notification, OpenMdev, QueueStatus, ReplyPart, SimHost,
     Tested, VmId,
-    share::{RemoteHeld, RemoteMdev, Tenancy},
 };
 use adjunct_ap::{Apqn, Sysfs, Uuid};
 use adjunct_cpu_model::{
     Model,
     kvm::{Capabilities, MachineAttributes},
 };
-use adjunct_hypervisor::{ApDeviceInfo, EventFd, IrqInfo, KernelError, Limits, Result};
+use adjunct_hypervisor::{ApDeviceInfo, EventFd, IrqInfo, Limits, Result};
 use adjunct_zarch::ap::Configuration;
-use std::{
-    fmt::Debug,
-    io,
-    ops::Range,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{fmt::Debug, io, ops::Range, sync::Arc, time::Duration};
 
 /// What of a host the CPUs of its guests depend on.
 #[derive(Clone, Copy, Debug)]
@@ -68,258 +61,198 @@ impl HostFacts {
     }
 }
 
-/// The host of one VM.
-#[derive(Clone, Debug)]
-pub(super) enum VmHost {
-    /// In this process.
-    Here(SimHost),
-    /// In another one.
-    Elsewhere(Arc<Tenancy>),
-}
-
-/// Something that the host holds for a VM until it is dropped.
-#[derive(Debug)]
-#[expect(dead_code, reason = "held for its drop")]
-pub(super) enum VmHeld {
-    Here(Held),
-    Elsewhere(RemoteHeld),
-}
-
-/// An mdev that a VM has open. Dropping it closes it.
-#[derive(Debug)]
-pub(super) enum VmMdev {
-    Here(Arc<OpenMdev>),
-    Elsewhere(Arc<RemoteMdev>),
-}
-
 /// Who wants to know that the host is gone.
 pub(crate) trait HostGone: Debug + Send + Sync {
     /// It is gone.
     fn host_gone(&self);
 }
 
-/// Who answers the PQAP(AQIC) of a VM (`kvm->arch.crypto.pqap_hook`).
-pub(super) trait PqapHook: Debug + Send + Sync {
-    /// [`OpenMdev::aqic`].
-    fn aqic(&self, apqn: Apqn, notification: Option<Notification>) -> QueueStatus;
-}
+/// Something that the host holds for a VM until it is dropped.
+pub(crate) type VmHeld = Box<dyn Debug + Send + Sync>;
 
-impl PqapHook for OpenMdev {
-    fn aqic(&self, apqn: Apqn, notification: Option<Notification>) -> QueueStatus {
-        Self::aqic(self, apqn, notification)
-    }
-}
-
-impl PqapHook for RemoteMdev {
-    fn aqic(&self, apqn: Apqn, notification: Option<Notification>) -> QueueStatus {
-        Self::aqic(self, apqn, notification)
-    }
-}
-
-impl VmHost {
+/// The host of one VM.
+pub(crate) trait VmHost: ApInstructions {
     /// Notes an act.
     ///
     /// # Errors
     /// Those planned for it, and ECONNRESET when the host is gone.
-    pub(super) fn act(&self, request: &'static str, target: impl Into<String>) -> Result<()> {
-        match self {
-            Self::Here(host) => host.acts().act(request, target),
-            Self::Elsewhere(tenancy) => {
-                let target = target.into();
-                tenancy.act(request, &target).map_err(|errno| KernelError::new(request, target, errno))
-            }
-        }
-    }
+    fn act(&self, request: &'static str, target: &str) -> Result<()>;
 
     /// Has the host hold something.
-    pub(super) fn hold(&self, what: impl Into<String>) -> VmHeld {
-        match self {
-            Self::Here(host) => VmHeld::Here(host.acts().hold(what)),
-            Self::Elsewhere(tenancy) => VmHeld::Elsewhere(tenancy.hold(what.into())),
-        }
-    }
+    fn hold(&self, what: &str) -> VmHeld;
 
     /// Its time.
-    pub(super) fn time(&self) -> HostTime {
-        match self {
-            Self::Here(host) => HostTime::of_guests(host.clock().clone()),
-            Self::Elsewhere(tenancy) => tenancy.time(),
-        }
-    }
+    fn time(&self) -> HostTime;
 
     /// Whose behaviour it shows.
-    pub(super) fn profile(&self) -> KernelProfile {
-        match self {
-            Self::Here(host) => host.profile(),
-            Self::Elsewhere(tenancy) => tenancy.facts().profile,
-        }
-    }
+    fn profile(&self) -> KernelProfile;
 
     /// The names in a directory of its `/sys`.
-    pub(super) fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        match self {
-            Self::Here(host) => host.list(dir),
-            Self::Elsewhere(tenancy) => tenancy.list(dir),
-        }
-    }
+    fn list(&self, dir: &str) -> io::Result<Vec<String>>;
 
     /// [`SimHost::open_mdev`].
     ///
     /// # Errors
     /// As there.
-    pub(super) fn open_mdev(
+    fn open_mdev(
         &self,
         uuid: Uuid,
         vm: VmId,
         crypto: Arc<dyn GuestCrypto>,
-    ) -> std::result::Result<VmMdev, i32> {
-        match self {
-            Self::Here(host) => host.open_mdev(uuid, vm, crypto).map(Arc::new).map(VmMdev::Here),
-            Self::Elsewhere(tenancy) => tenancy.open_mdev(uuid, crypto).map(Arc::new).map(VmMdev::Elsewhere),
-        }
-    }
+    ) -> std::result::Result<Arc<dyn VmMdev>, i32>;
 
     /// Has `whom` be told when the host is gone.
-    pub(super) fn when_gone(&self, whom: Arc<dyn HostGone>) {
-        if let Self::Elsewhere(tenancy) = self {
-            tenancy.when_gone(whom);
-        }
-    }
+    fn when_gone(&self, whom: Arc<dyn HostGone>);
 
     /// Whether the VM can go on.
     ///
     /// # Errors
     /// ECONNRESET when the host is gone.
-    pub(super) fn check(&self) -> Result<()> {
-        match self {
-            Self::Here(_) => Ok(()),
-            Self::Elsewhere(tenancy) => tenancy.check(),
-        }
-    }
+    fn check(&self) -> Result<()>;
 
     /// How long an adapter takes for a message; `None` where time passes by itself.
-    pub(super) fn service_time(&self) -> Option<Duration> {
-        match self {
-            Self::Here(host) => Some(host.adapters().operate(|machine| machine.service_time)),
-            Self::Elsewhere(_) => None,
-        }
-    }
+    fn service_time(&self) -> Option<Duration>;
 
     /// [`SimHost::advance`], where guests move the time.
-    pub(super) fn advance(&self, by: Duration) {
-        if let Self::Here(host) = self {
-            host.advance(by);
-        }
-    }
+    fn advance(&self, by: Duration);
 }
 
-/// AP instructions. Once the host is gone there is no queue any more.
-impl VmHost {
+/// AP instructions of a VM's guest. Once the host is gone there is no queue any more.
+pub(crate) trait ApInstructions: Debug + Send + Sync {
     /// What QCI says but for the masks.
-    pub(super) fn configuration(&self) -> Configuration {
-        match self {
-            Self::Here(host) => host.adapters().operate(|machine| Configuration {
-                flags: machine.flags,
-                na: machine.max_adapter,
-                nd: machine.max_domain,
-            }),
-            Self::Elsewhere(tenancy) => {
-                let (flags, na, nd) = tenancy.configuration();
-                Configuration { flags, na, nd }
-            }
-        }
+    fn configuration(&self) -> Configuration;
+    /// PQAP(TAPQ).
+    fn test(&self, apqn: Apqn) -> Tested;
+    /// PQAP(QACT).
+    fn query_type(&self, apqn: Apqn, query: u64) -> Tested;
+    /// PQAP(RAPQ).
+    fn reset(&self, apqn: Apqn) -> QueueStatus;
+    /// PQAP(ZAPQ).
+    fn zeroize(&self, apqn: Apqn) -> QueueStatus;
+    /// NQAP.
+    fn enqueue(&self, apqn: Apqn, psmid: u64, message: &[u8]) -> QueueStatus;
+    /// DQAP.
+    fn dequeue(&self, apqn: Apqn, room: usize) -> (QueueStatus, Option<ReplyPart>);
+}
+
+/// An mdev that a VM has open. Dropping it closes it.
+pub(crate) trait VmMdev: Debug + Send + Sync {
+    /// [`OpenMdev::info`].
+    fn info(&self) -> ApDeviceInfo;
+    /// [`OpenMdev::irq_info`].
+    fn irq_info(&self, index: u32) -> std::result::Result<IrqInfo, i32>;
+    /// [`OpenMdev::set_irq`].
+    fn set_irq(&self, index: u32, event: Option<EventFd>) -> std::result::Result<(), i32>;
+    /// [`OpenMdev::reset`].
+    fn reset(&self) -> std::result::Result<(), i32>;
+    /// [`OpenMdev::map_dma`].
+    fn map_dma(&self, memory: Range<u64>) -> std::result::Result<(), i32>;
+    /// [`OpenMdev::aqic`]: the VM's PQAP(AQIC) (`kvm->arch.crypto.pqap_hook`).
+    fn aqic(&self, apqn: Apqn, notification: Option<Notification>) -> QueueStatus;
+}
+
+impl VmHost for SimHost {
+    fn act(&self, request: &'static str, target: &str) -> Result<()> {
+        self.acts().act(request, target)
     }
 
-    pub(super) fn test(&self, apqn: Apqn) -> Tested {
-        match self {
-            Self::Here(host) => host.adapters().test(apqn),
-            Self::Elsewhere(tenancy) => tenancy.test(apqn),
-        }
+    fn hold(&self, what: &str) -> VmHeld {
+        Box::new(self.acts().hold(what))
     }
 
-    pub(super) fn query_type(&self, apqn: Apqn, query: u64) -> Tested {
-        match self {
-            Self::Here(host) => host.adapters().query_type(apqn, query),
-            Self::Elsewhere(tenancy) => tenancy.query_type(apqn, query),
-        }
+    fn time(&self) -> HostTime {
+        HostTime::of_guests(self.clock().clone())
     }
 
-    pub(super) fn reset(&self, apqn: Apqn) -> QueueStatus {
-        match self {
-            Self::Here(host) => host.adapters().reset(apqn),
-            Self::Elsewhere(tenancy) => tenancy.reset(apqn),
-        }
+    fn profile(&self) -> KernelProfile {
+        self.profile()
     }
 
-    pub(super) fn zeroize(&self, apqn: Apqn) -> QueueStatus {
-        match self {
-            Self::Here(host) => host.adapters().zeroize(apqn),
-            Self::Elsewhere(tenancy) => tenancy.zeroize(apqn),
-        }
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        Sysfs::list(self, dir)
     }
 
-    pub(super) fn enqueue(&self, apqn: Apqn, psmid: u64, message: &[u8]) -> QueueStatus {
-        match self {
-            Self::Here(host) => host.adapters().enqueue(apqn, psmid, message),
-            Self::Elsewhere(tenancy) => tenancy.enqueue(apqn, psmid, message),
-        }
+    fn open_mdev(
+        &self,
+        uuid: Uuid,
+        vm: VmId,
+        crypto: Arc<dyn GuestCrypto>,
+    ) -> std::result::Result<Arc<dyn VmMdev>, i32> {
+        Ok(Arc::new(self.open_mdev(uuid, vm, crypto)?))
     }
 
-    pub(super) fn dequeue(&self, apqn: Apqn, room: usize) -> (QueueStatus, Option<ReplyPart>) {
-        match self {
-            Self::Here(host) => host.adapters().dequeue(apqn, room),
-            Self::Elsewhere(tenancy) => tenancy.dequeue(apqn, room),
-        }
+    /// Nobody is told: whoever has a VM here has the host.
+    fn when_gone(&self, _: Arc<dyn HostGone>) {}
+
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn service_time(&self) -> Option<Duration> {
+        Some(self.adapters().operate(|machine| machine.service_time))
+    }
+
+    fn advance(&self, by: Duration) {
+        self.advance(by);
     }
 }
 
-impl VmMdev {
-    pub(super) fn info(&self) -> ApDeviceInfo {
-        match self {
-            Self::Here(mdev) => mdev.info(),
-            Self::Elsewhere(mdev) => mdev.info(),
-        }
+impl ApInstructions for SimHost {
+    fn configuration(&self) -> Configuration {
+        self.adapters().operate(|machine| Configuration {
+            flags: machine.flags,
+            na: machine.max_adapter,
+            nd: machine.max_domain,
+        })
     }
 
-    pub(super) fn irq_info(&self, index: u32) -> std::result::Result<IrqInfo, i32> {
-        match self {
-            Self::Here(mdev) => mdev.irq_info(index),
-            Self::Elsewhere(mdev) => mdev.irq_info(index),
-        }
+    fn test(&self, apqn: Apqn) -> Tested {
+        self.adapters().test(apqn)
     }
 
-    pub(super) fn set_irq(&self, index: u32, event: Option<EventFd>) -> std::result::Result<(), i32> {
-        match self {
-            Self::Here(mdev) => mdev.set_irq(index, event),
-            Self::Elsewhere(mdev) => mdev.set_irq(index, event),
-        }
+    fn query_type(&self, apqn: Apqn, query: u64) -> Tested {
+        self.adapters().query_type(apqn, query)
     }
 
-    pub(super) fn reset(&self) -> std::result::Result<(), i32> {
-        match self {
-            Self::Here(mdev) => mdev.reset(),
-            Self::Elsewhere(mdev) => mdev.reset(),
-        }
+    fn reset(&self, apqn: Apqn) -> QueueStatus {
+        self.adapters().reset(apqn)
     }
 
-    pub(super) fn map_dma(&self, memory: Range<u64>) -> std::result::Result<(), i32> {
-        match self {
-            Self::Here(mdev) => mdev.map_dma(memory),
-            Self::Elsewhere(mdev) => mdev.map_dma(memory),
-        }
+    fn zeroize(&self, apqn: Apqn) -> QueueStatus {
+        self.adapters().zeroize(apqn)
     }
 
-    /// For KVM to find the device by when the guest wants interruptions. It does not keep it open.
-    pub(super) fn hook(&self) -> Weak<dyn PqapHook> {
-        match self {
-            Self::Here(mdev) => {
-                let mdev: Weak<OpenMdev> = Arc::downgrade(mdev);
-                mdev
-            }
-            Self::Elsewhere(mdev) => {
-                let mdev: Weak<RemoteMdev> = Arc::downgrade(mdev);
-                mdev
-            }
-        }
+    fn enqueue(&self, apqn: Apqn, psmid: u64, message: &[u8]) -> QueueStatus {
+        self.adapters().enqueue(apqn, psmid, message)
+    }
+
+    fn dequeue(&self, apqn: Apqn, room: usize) -> (QueueStatus, Option<ReplyPart>) {
+        self.adapters().dequeue(apqn, room)
+    }
+}
+
+impl VmMdev for OpenMdev {
+    fn info(&self) -> ApDeviceInfo {
+        self.info()
+    }
+
+    fn irq_info(&self, index: u32) -> std::result::Result<IrqInfo, i32> {
+        self.irq_info(index)
+    }
+
+    fn set_irq(&self, index: u32, event: Option<EventFd>) -> std::result::Result<(), i32> {
+        self.set_irq(index, event)
+    }
+
+    fn reset(&self) -> std::result::Result<(), i32> {
+        self.reset()
+    }
+
+    fn map_dma(&self, memory: Range<u64>) -> std::result::Result<(), i32> {
+        self.map_dma(memory)
+    }
+
+    fn aqic(&self, apqn: Apqn, notification: Option<Notification>) -> QueueStatus {
+        self.aqic(apqn, notification)
     }
 }

@@ -1,12 +1,14 @@
 //! The instructions that SIE intercepts and KVM handles itself (`arch/s390/kvm/priv.c`, `diag.c`, 7.2). What is not
 //! here goes to user space.
 
-use super::{machine, sigp, storage::Absolute, vm::Shared};
+use super::{environment::Guest, machine, sigp, storage::Absolute, vm::Shared};
 use crate::Notification;
 use adjunct_ap::Apqn;
 use adjunct_hypervisor::Exit;
 use adjunct_zarch::{
-    Cpu, ProgramCode, psw,
+    Cpu, ProgramCode,
+    environment::{Enabled, Environment as _, Floating},
+    psw,
     storage::{OutsideStorage, Storage, Width},
 };
 
@@ -28,6 +30,7 @@ pub(super) enum Handled {
 pub(super) struct Intercept<'a> {
     pub(super) cpu: &'a mut Cpu,
     pub(super) id: u16,
+    pub(super) guest: Guest<'a>,
     pub(super) vm: &'a Shared,
     pub(super) ram: &'a Absolute<'a>,
     pub(super) pfault: &'a mut Option<u64>,
@@ -40,6 +43,8 @@ const CHANNEL_IO: [u16; 16] = [
     0xb230, 0xb231, 0xb232, 0xb233, 0xb234, 0xb235, 0xb236, 0xb237, 0xb238, 0xb239, 0xb23a, 0xb23b, 0xb23c,
     0xb25f, 0xb274, 0xb276,
 ];
+const TSCH: u16 = 0xb235;
+const TPI: u16 = 0xb236;
 const PQAP: u16 = 0xb2af;
 
 /// Flags of `KVM_EXIT_S390_RESET`.
@@ -101,9 +106,51 @@ impl Intercept<'_> {
         Handled::Done
     }
 
-    /// Without `KVM_CAP_S390_CSS_SUPPORT` there is no channel subsystem: condition code 3.
+    /// `handle_io_inst` with `KVM_CAP_S390_CSS_SUPPORT`.
     fn channel_io(&mut self) -> Handled {
-        self.condition(3)
+        match self.ipa {
+            TPI => self.test_pending_interruption(),
+            // No subchannel ever has an interruption pending, so none is dequeued.
+            TSCH => Handled::Exit(Exit::Tsch {
+                subchannel_id: 0,
+                subchannel_nr: 0,
+                io_int_parm: 0,
+                io_int_word: 0,
+                ipb: self.ipb,
+                dequeued: false,
+            }),
+            _ => Handled::UserSpace,
+        }
+    }
+
+    /// `handle_tpi`: takes the I/O interruption that CR6 lets through without interrupting.
+    fn test_pending_interruption(&mut self) -> Handled {
+        /// Where an I/O interruption stores what it is, real.
+        const LOWCORE: u64 = 0xb8;
+        let at = self.second_operand();
+        if at & 3 != 0 {
+            return Handled::Program(ProgramCode::Specification);
+        }
+        let [_, _, _, _, io_subclasses, ..] = self.cpu.state.crs[6].to_be_bytes();
+        let enabled = Enabled { io_subclasses, ..Enabled::default() };
+        let Some(Floating::Io { subsystem, parameter, identification }) = self.guest.take_floating(enabled)
+        else {
+            return self.condition(0);
+        };
+        let words = [subsystem, parameter, identification].map(u32::to_be_bytes).concat();
+        let stored = if at == 0 {
+            self.ram.write(self.absolute(LOWCORE), &words).map_err(|OutsideStorage| ProgramCode::Addressing)
+        } else {
+            self.cpu.write_operand(self.ram, &mut self.guest, at, &words[..8])
+        };
+        match stored {
+            Ok(()) => self.condition(1),
+            Err(code) => {
+                // All of them are adapter interruptions, which have nothing but their subclass.
+                self.vm.board.adapter_interruption((identification >> 27).to_le_bytes()[0] & 7);
+                Handled::Program(code)
+            }
+        }
     }
 
     /// `arch/s390/kvm/diag.c: kvm_s390_handle_diag`.

@@ -21,7 +21,7 @@ pub(super) const MAX_VCPUS: u16 = 248;
 /// A VM of the simulated host, before its vCPUs.
 #[derive(Debug)]
 pub struct SimProtoVm {
-    host: VmHost,
+    host: Arc<dyn VmHost>,
     id: VmId,
     model: GuestModel,
     memory: Option<Arc<Memory>>,
@@ -43,7 +43,7 @@ impl SimProtoVm {
     /// # Errors
     /// Only those planned with [`Acts::plan`](crate::Acts::plan).
     pub fn create(host: &SimHost) -> Result<Self> {
-        Self::on(VmHost::Here(host.clone()), host.new_vm_id(), &HostFacts::of(host))
+        Self::on(Arc::new(host.clone()), host.new_vm_id(), &HostFacts::of(host))
     }
 
     /// The same on a host that another process serves.
@@ -51,12 +51,11 @@ impl SimProtoVm {
     /// # Errors
     /// Those planned there, and ECONNRESET when it is gone.
     pub fn create_on(host: &SharedHost) -> Result<Self> {
-        let (tenancy, id) = host.settle()?;
-        let facts = tenancy.facts();
-        Self::on(VmHost::Elsewhere(tenancy), id, &facts)
+        let (host, id, facts) = host.register_vm()?;
+        Self::on(Arc::new(host), id, &facts)
     }
 
-    fn on(host: VmHost, id: VmId, facts: &HostFacts) -> Result<Self> {
+    fn on(host: Arc<dyn VmHost>, id: VmId, facts: &HostFacts) -> Result<Self> {
         host.act("KVM_CREATE_VM", "/dev/kvm")?;
         let held = vec![host.hold("VM")];
         let crypto = Crypto::new(machine::crypto_host(facts), crycb_origin(id));
@@ -98,8 +97,8 @@ impl SimProtoVm {
             if id >= MAX_VCPUS {
                 return Err(KernelError::new("KVM_CREATE_VCPU", name, libc::EINVAL));
             }
-            host.act("KVM_CREATE_VCPU", name.as_str())?;
-            vcpus.push(host.hold(name));
+            host.act("KVM_CREATE_VCPU", &name)?;
+            vcpus.push(host.hold(&name));
             self.crypto.change(Crypto::add_vcpu);
         }
         let vm = SimVm::new(Parts {
@@ -164,7 +163,7 @@ impl ProtoVm for SimProtoVm {
     }
 
     fn set_crypto(&mut self, attribute: CryptoAttribute) -> Result<()> {
-        set_crypto(&self.host, &self.crypto, attribute)
+        set_crypto(&*self.host, &self.crypto, attribute)
     }
 
     fn create_vcpus(self: Box<Self>, count: u16) -> Result<Built> {

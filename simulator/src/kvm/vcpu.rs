@@ -12,12 +12,18 @@ use super::{
     storage::Absolute,
     vm::Shared,
 };
-use adjunct_hypervisor::{CpuReset, CpuState, Exit, KernelError, Kick, Local, Psw, Result, RunState, Vcpu};
+use adjunct_hypervisor::{
+    Access, Accessed, CpuReset, CpuState, Exit, KernelError, Kick, Local, Operand, Psw, Result, RunState,
+    Vcpu,
+};
 use adjunct_zarch::{self as zarch, Cpu, Stop, environment::Machine};
 use std::{sync::Arc, time::Duration};
 
 /// Instructions between two looks at kicks and mail.
 const SLICE: u32 = 4096;
+
+/// Most bytes of a memory operation (`arch/s390/kvm/kvm-s390.c: MEM_OP_MAX_SIZE`).
+const MOST_BYTES: usize = 65536;
 
 /// Interception codes (`arch/s390/include/uapi/asm/kvm.h`, `kvm_host_types.h: ICPT_*`).
 const ICPT_INSTRUCTION: u8 = 0x04;
@@ -153,6 +159,7 @@ impl SimVcpu {
         let mut intercept = intercept::Intercept {
             cpu: &mut self.cpu,
             id: self.id,
+            guest: Guest::new(vm, self.id, &self.facilities, &self.machine),
             vm,
             ram,
             pfault: &mut self.pfault,
@@ -223,7 +230,7 @@ impl SimVcpu {
     }
 
     fn act(&self, request: &'static str) -> Result<()> {
-        self.vm.host.act(request, format!("vCPU {}", self.id))
+        self.vm.host.act(request, &format!("vCPU {}", self.id))
     }
 }
 
@@ -324,6 +331,37 @@ impl Vcpu for SimVcpu {
         let ram = self.vm.memory.as_ref().and_then(|memory| memory.absolute());
         let stored = ram.is_some_and(|ram| status::store(&self.cpu.state, &ram, at).is_ok());
         if stored { Ok(()) } else { Err(self.refused(REQUEST, libc::EFAULT)) }
+    }
+
+    fn access(&mut self, operand: Operand, access: Access<'_>) -> Result<Accessed> {
+        const REQUEST: &str = "KVM_S390_MEM_OP";
+        let length = match &access {
+            Access::Read(into) => into.len(),
+            Access::Write(from) => from.len(),
+            Access::CheckWrite(length) => *length as usize,
+        };
+        match length {
+            0 => return Err(self.refused(REQUEST, libc::EINVAL)),
+            1..=MOST_BYTES => {}
+            _ => return Err(self.refused(REQUEST, libc::E2BIG)),
+        }
+        let vm = Arc::clone(&self.vm);
+        let ram = vm.memory.as_ref().and_then(|memory| memory.absolute());
+        let ram = ram.ok_or_else(|| self.refused(REQUEST, libc::EFAULT))?;
+        let mut guest = Guest::new(&vm, self.id, &self.facilities, &self.machine);
+        let (cpu, address) = (&mut self.cpu, operand.address);
+        let done = match access {
+            Access::Read(into) => cpu.read_operand(&ram, &mut guest, address, into),
+            Access::Write(from) => cpu.write_operand(&ram, &mut guest, address, from),
+            Access::CheckWrite(_) => cpu.check_operand(&ram, &mut guest, address, length),
+        };
+        Ok(match done {
+            Ok(()) => Accessed::Done,
+            Err(code) => {
+                self.cpu.inject_program(code);
+                Accessed::Interrupted
+            }
+        })
     }
 
     fn inject(&mut self, interruption: Local) -> Result<()> {

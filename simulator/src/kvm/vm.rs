@@ -7,14 +7,14 @@ use super::{
     clock::GuestClock,
     crycb,
     crypto::{Crypto, CryptoRefusal, SieBlock},
-    host::{PqapHook, VmHeld, VmHost},
+    host::{VmHeld, VmHost, VmMdev},
     model::GuestModel,
     storage::Memory,
 };
-use crate::{GuestCrypto, InterruptSink, VmId};
+use crate::{GuestCrypto, InterruptSink, VmId, lock::lock};
 use adjunct_ap::Matrix;
 use adjunct_hypervisor::{ApDevice, ApSource, CryptoAttribute, Floating, KernelError, Result, Vm};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 /// What errors and the list of acts call a VM.
 pub(super) const THE_VM: &str = "the VM";
@@ -69,7 +69,7 @@ impl InterruptSink for Gisa {
 /// What the vCPUs, the devices and the VM itself share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) host: VmHost,
+    pub(super) host: Arc<dyn VmHost>,
     pub(super) id: VmId,
     pub(super) model: GuestModel,
     pub(super) memory: Option<Arc<Memory>>,
@@ -77,7 +77,7 @@ pub(super) struct Shared {
     pub(super) board: Arc<Board>,
     pub(super) clock: GuestClock,
     /// `kvm->arch.crypto.pqap_hook`: the open vfio-ap device.
-    hook: Mutex<Option<Weak<dyn PqapHook>>>,
+    hook: Mutex<Option<Weak<dyn VmMdev>>>,
     /// The VFIO device of KVM, once it was needed.
     pub(super) vfio: Mutex<Option<VmHeld>>,
     /// What the kernel holds for the VM, newest first: dropped in that order, and after everything above.
@@ -85,18 +85,14 @@ pub(super) struct Shared {
     held: Vec<VmHeld>,
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Shared {
     /// The open vfio-ap device, if there is one.
-    pub(super) fn hook(&self) -> Option<Arc<dyn PqapHook>> {
+    pub(super) fn hook(&self) -> Option<Arc<dyn VmMdev>> {
         lock(&self.hook).as_ref()?.upgrade()
     }
 
     /// From now on the guest's PQAP(AQIC) goes to `hook`, as long as that lives.
-    pub(super) fn set_hook<H: PqapHook + 'static>(&self, hook: Weak<H>) {
+    pub(super) fn set_hook(&self, hook: Weak<dyn VmMdev>) {
         *lock(&self.hook) = Some(hook);
     }
 
@@ -164,10 +160,10 @@ impl SimVm {
     /// As there.
     pub fn open_ap(&self, source: ApSource) -> Result<SimApDevice> {
         let shared = &self.shared;
-        let (uuid, backend) = super::ap_device::resolve(&shared.host, &source)?;
+        let (uuid, backend) = super::ap_device::resolve(&*shared.host, &source)?;
         shared.create_vfio_device()?;
         let device = SimApDevice::open(shared, uuid, backend)?;
-        *lock(&shared.hook) = Some(device.hook());
+        shared.set_hook(device.hook());
         Ok(device)
     }
 }
@@ -175,7 +171,7 @@ impl SimVm {
 /// What a VM is made of when its CPU model freezes.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) host: VmHost,
+    pub(super) host: Arc<dyn VmHost>,
     pub(super) id: VmId,
     pub(super) model: GuestModel,
     pub(super) memory: Option<Arc<Memory>>,
@@ -187,7 +183,7 @@ pub(super) struct Parts {
 
 impl Vm for SimVm {
     fn set_crypto(&self, attribute: CryptoAttribute) -> Result<()> {
-        set_crypto(&self.shared.host, &self.shared.crypto, attribute)
+        set_crypto(&*self.shared.host, &self.shared.crypto, attribute)
     }
 
     fn inject(&self, interruption: Floating) -> Result<()> {
@@ -207,7 +203,7 @@ impl Vm for SimVm {
 }
 
 /// `KVM_SET_DEVICE_ATTR` of group `KVM_S390_VM_CRYPTO`, before and after vCPUs exist.
-pub(super) fn set_crypto(host: &VmHost, crypto: &InSie, attribute: CryptoAttribute) -> Result<()> {
+pub(super) fn set_crypto(host: &dyn VmHost, crypto: &InSie, attribute: CryptoAttribute) -> Result<()> {
     let refused = |refusal| {
         let errno = match refusal {
             CryptoRefusal::NoWrapping => libc::EINVAL,

@@ -1,16 +1,16 @@
 //! A host that another process serves, as a program has it.
 //!
 //! Every question goes over a connection that nobody else uses meanwhile, so that one which takes its time (`remove` of
-//! an mdev that is open) holds up nobody. What a VM has of the host is in [`tenancy`].
+//! an mdev that is open) holds up nobody. What a VM has of the host is in [`remote_vm`].
 
-mod tenancy;
+mod remote_vm;
 
-pub(crate) use tenancy::{RemoteHeld, RemoteMdev, Tenancy};
+pub(crate) use remote_vm::RemoteVm;
 
 use super::{
     Order,
     lines::{LONGEST, Lines, Unread, send},
-    protocol::{Answer, Facts, Failure, FailureKind, Greeting, Reply, Request, VERSION},
+    protocol::{Answer, Facts, Failure, FailureKind, Greeting, Reply, Request, Uevents, VERSION},
 };
 use crate::{
     KernelProfile, VmId,
@@ -260,9 +260,9 @@ impl SharedHost {
             name: String::new(),
             time: HostTime::real(0),
         };
-        let (facts, told) = client.facts().map_err(|_| ConnectError::Foreign(path.to_owned()))?;
-        client.name = format!("{} at {}", facts.name(), path.display());
-        client.time = HostTime::real(told.now);
+        let (known, facts) = client.facts().map_err(|_| ConnectError::Foreign(path.to_owned()))?;
+        client.name = format!("{} at {}", known.name(), path.display());
+        client.time = HostTime::real(facts.now);
         Ok(Self(Arc::new(client)))
     }
 
@@ -271,7 +271,7 @@ impl SharedHost {
     /// # Errors
     /// [`SharedOrderError`].
     pub fn order(&self, order: &Order) -> std::result::Result<String, SharedOrderError> {
-        self.told(&Request::Order(order.to_string()), "order")
+        self.ask_for_text(&Request::Order(order.to_string()), "order")
     }
 
     /// Has the host load the host file of this text: [`SimHost::load`](crate::SimHost::load).
@@ -279,13 +279,39 @@ impl SharedHost {
     /// # Errors
     /// [`SharedOrderError`].
     pub fn load(&self, text: &str) -> std::result::Result<(), SharedOrderError> {
-        self.told(&Request::Load(text.to_owned()), "host file").map(drop)
+        self.ask_for_text(&Request::Load(text.to_owned()), "host file").map(drop)
     }
 
-    fn told(&self, request: &Request, what: &'static str) -> std::result::Result<String, SharedOrderError> {
+    /// What udev is told after the uevent of number `after`, as lines, and the number of the last; waits a second or so
+    /// for an event. The first event of a host is number 1, and the last 16,384 are kept.
+    ///
+    /// # Errors
+    /// [`SharedOrderError`].
+    pub fn uevents_after(&self, after: u64) -> std::result::Result<(String, u64), SharedOrderError> {
+        match self.ask_as_operator(&Request::Uevents { after }, "order")? {
+            Answer::Uevents(Uevents { text, last }) => Ok((text, last)),
+            _ => Err(SharedOrderError::Gone(io::ErrorKind::InvalidData.into())),
+        }
+    }
+
+    fn ask_for_text(
+        &self,
+        request: &Request,
+        what: &'static str,
+    ) -> std::result::Result<String, SharedOrderError> {
+        match self.ask_as_operator(request, what)? {
+            Answer::Text(text) => Ok(text),
+            _ => Err(SharedOrderError::Gone(io::ErrorKind::InvalidData.into())),
+        }
+    }
+
+    fn ask_as_operator(
+        &self,
+        request: &Request,
+        what: &'static str,
+    ) -> std::result::Result<Answer, SharedOrderError> {
         match self.0.ask(request) {
-            Ok(Answer::Text(text)) => Ok(text),
-            Ok(_) => Err(SharedOrderError::Gone(io::ErrorKind::InvalidData.into())),
+            Ok(answer) => Ok(answer),
             Err(Unanswered::Failed(Failure { kind: FailureKind::Malformed, text, .. })) => {
                 Err(SharedOrderError::Unknown(text))
             }
@@ -302,12 +328,12 @@ impl SharedHost {
         }
     }
 
-    /// Moves a new VM in.
-    pub(crate) fn settle(&self) -> Result<(Arc<Tenancy>, VmId)> {
+    /// Makes a VM of this process known to the host: its way to the host, its number there, and what its CPUs depend on.
+    pub(crate) fn register_vm(&self) -> Result<(RemoteVm, VmId, HostFacts)> {
         let lost = |error: Unanswered| self.refused("KVM_CREATE_VM", error.errno());
         let (facts, _) = self.0.facts().map_err(lost)?;
-        let (tenancy, vm) = Tenancy::begin(&self.0, facts).map_err(lost)?;
-        Ok((Arc::new(tenancy), vm))
+        let (vm, id) = RemoteVm::register(&self.0, facts).map_err(lost)?;
+        Ok((vm, id, facts))
     }
 
     fn refused(&self, request: &'static str, errno: i32) -> KernelError {
@@ -373,7 +399,7 @@ impl Hypervisor for SharedHost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{HostFile, SimHost, share::serve};
+    use crate::{HostFile, SimHost, kvm::VmHost, share::serve};
     use std::{fs, os::unix::fs::symlink};
 
     #[test]
@@ -383,20 +409,20 @@ mod tests {
         let (path, aside) = (dir.join("host"), dir.join("aside"));
         let served = serve(&SimHost::new(HostFile::default()).expect("the built-in host starts"), &path);
         let host = SharedHost::connect(&path).expect("it is served");
-        let (tenancy, _) = host.settle().expect("there is room");
+        let (vm, ..) = host.register_vm().expect("there is room");
         let ask = || {
             // The next question needs a new connection, as when others are under way.
             host.0.idle.lock().expect("nobody panicked").clear();
-            tenancy.act("KVM_CREATE_VM", "/dev/kvm")
+            vm.act("KVM_CREATE_VM", "/dev/kvm").map_err(|refused| refused.errno.errno())
         };
         // What connect says for it is none of what it says when nobody is there.
         fs::rename(&path, &aside).expect("it is there");
         symlink(&path, &path).expect("nothing is there");
         assert_eq!(ask(), Err(libc::ELOOP));
         assert!(host.order(&Order::Held).is_err_and(|error| matches!(error, SharedOrderError::Unasked(_))));
-        drop(tenancy.hold("a thing".to_owned()));
+        drop(vm.hold("a thing"));
         assert!(matches!(Connection::open(&path), Err(ConnectError::Unreachable { .. })));
-        assert!(tenancy.check().is_ok(), "a guest of it goes on");
+        assert!(vm.check().is_ok(), "a guest of it goes on");
         fs::rename(&aside, &path).expect("it is there");
         assert_eq!(ask(), Ok(()));
         drop(served);

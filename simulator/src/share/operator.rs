@@ -1,8 +1,8 @@
 //! Who carries orders out: the person at the machine's console, and the VMs made to hold an mdev.
 
-use super::order::{CardChange, Change, GuestChange, Number, Order, QueueChange};
+use super::order::{CardChange, Change, GuestChange, Order, QueueChange};
 use crate::{Card, GuestCrypto, HostFile, LoadError, Machine, OpenMdev, SimHost, Uevent};
-use adjunct_ap::{Apid, Apqi, ControlDomain, Matrix, Uuid, text::format_mask};
+use adjunct_ap::{Apid, Apqi, Apqn, ControlDomain, Matrix, Uuid, text::format_mask};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -18,12 +18,12 @@ pub enum OrderError {
     #[error("there is no {0}")]
     Absent(String),
     /// The number is above the machine's highest.
-    #[error("{what} is out of this machine's range; the highest is {}", Number(*highest))]
+    #[error("{what} is out of this machine's range; the highest is {highest}")]
     Range {
         /// The thing.
         what: String,
-        /// The highest number that the machine can have.
-        highest: u8,
+        /// The highest that the machine can have.
+        highest: String,
     },
     /// It is as the order would have it.
     #[error("{0} already")]
@@ -102,9 +102,9 @@ impl Operator {
             Order::ControlDomain(id, change) => {
                 self.configure(|machine| control_domain(machine, id, change))?;
             }
-            Order::Queue(queue, change) => self.host.adapters().operate(|machine| {
-                machine.set_stuck(queue, change == QueueChange::Stuck);
-            }),
+            Order::Queue(id, change) => {
+                self.host.adapters().operate(|machine| queue(machine, id, change))?;
+            }
             Order::Guest(uuid, GuestChange::Open) => self.open(uuid)?,
             Order::Guest(uuid, GuestChange::Close) => self.close(uuid)?,
             Order::Apcb(uuid) => return self.apcb(uuid),
@@ -180,16 +180,17 @@ impl Operator {
 }
 
 /// A uevent on one line, as `udevadm monitor` has the first of each: action, device, and then what else it says.
-fn line(event: &Uevent) -> String {
+pub(super) fn line(event: &Uevent) -> String {
     let mut words = vec![event.action.to_owned(), event.devpath.clone()];
     words.extend(event.environment.iter().cloned());
     words.join(" ") + "\n"
 }
 
 fn card(machine: &mut Machine, id: Apid, change: CardChange) -> Result<(), OrderError> {
-    let name = format!("card {}", Number(id.0));
+    // Things are called what they are called in sysfs, however the order writes their numbers.
+    let name = format!("card{id}");
     if id.0 > machine.max_adapter {
-        return Err(OrderError::Range { what: name, highest: machine.max_adapter });
+        return Err(OrderError::Range { what: name, highest: format!("card{}", Apid(machine.max_adapter)) });
     }
     let there = machine.cards.get_mut(&id);
     let set = |what: &mut bool, wanted: bool, state: &str| {
@@ -217,8 +218,21 @@ fn card(machine: &mut Machine, id: Apid, change: CardChange) -> Result<(), Order
     }
 }
 
+fn queue(machine: &mut Machine, id: Apqn, change: QueueChange) -> Result<(), OrderError> {
+    let stuck = change == QueueChange::Stuck;
+    if !machine.has_queue(id) {
+        return Err(OrderError::Absent(format!("queue {id}")));
+    }
+    if machine.is_stuck(id) == stuck {
+        let state = if stuck { "stuck" } else { "free" };
+        return Err(OrderError::Already(format!("queue {id} is {state}")));
+    }
+    machine.set_stuck(id, stuck);
+    Ok(())
+}
+
 fn domain(machine: &mut Machine, id: Apqi, change: Change) -> Result<(), OrderError> {
-    let name = format!("domain {}", Number(id.0));
+    let name = format!("domain {id}");
     in_range(machine, id.0, &name)?;
     let domains = &mut machine.usage_domains;
     comes_or_goes(domains.contains(id), change, name)?;
@@ -230,7 +244,7 @@ fn domain(machine: &mut Machine, id: Apqi, change: Change) -> Result<(), OrderEr
 }
 
 fn control_domain(machine: &mut Machine, id: ControlDomain, change: Change) -> Result<(), OrderError> {
-    let name = format!("control domain {}", Number(id.0));
+    let name = format!("control domain {id}");
     in_range(machine, id.0, &name)?;
     let domains = &mut machine.control_domains;
     comes_or_goes(domains.contains(id), change, name)?;
@@ -243,7 +257,10 @@ fn control_domain(machine: &mut Machine, id: ControlDomain, change: Change) -> R
 
 fn in_range(machine: &Machine, id: u8, name: &str) -> Result<(), OrderError> {
     let highest = machine.max_domain;
-    if id > highest { Err(OrderError::Range { what: name.to_owned(), highest }) } else { Ok(()) }
+    if id <= highest {
+        return Ok(());
+    }
+    Err(OrderError::Range { what: name.to_owned(), highest: Apqi(highest).to_string() })
 }
 
 fn comes_or_goes(there: bool, change: Change, name: String) -> Result<(), OrderError> {
@@ -333,18 +350,23 @@ mod tests {
     #[test]
     fn what_can_not_be_done_is_said_in_the_words_of_the_order() {
         let operator = operator();
-        assert_eq!(refused(&operator, "card add 5 CEX8C"), "card 5 is there already");
-        assert_eq!(refused(&operator, "card remove 7"), "there is no card 7");
-        assert_eq!(refused(&operator, "card checkstop 7"), "there is no card 7");
+        assert_eq!(refused(&operator, "card add 5 CEX8C"), "card05 is there already");
+        assert_eq!(refused(&operator, "card remove 7"), "there is no card07");
+        assert_eq!(refused(&operator, "card checkstop 7"), "there is no card07");
         assert_eq!(
             refused(&operator, "card add 200 CEX8C"),
-            "card 0xc8 is out of this machine's range; the highest is 0x3f"
+            "cardc8 is out of this machine's range; the highest is card3f"
         );
-        assert_eq!(refused(&operator, "card config-on 5"), "card 5 is configured on already");
-        assert_eq!(refused(&operator, "card checkstart 5"), "card 5 is working already");
-        assert_eq!(refused(&operator, "domain add 0x47"), "domain 0x47 is there already");
-        assert_eq!(refused(&operator, "domain remove 3"), "there is no domain 3");
-        assert_eq!(refused(&operator, "control-domain remove 3"), "there is no control domain 3");
+        assert_eq!(refused(&operator, "card config-on 5"), "card05 is configured on already");
+        assert_eq!(refused(&operator, "card checkstart 5"), "card05 is working already");
+        assert_eq!(refused(&operator, "domain add 0x47"), "domain 0047 is there already");
+        assert_eq!(refused(&operator, "domain remove 3"), "there is no domain 0003");
+        assert_eq!(refused(&operator, "control-domain remove 3"), "there is no control domain 0003");
+        for queue in ["09.0004", "05.0003"] {
+            let order = format!("queue stuck {queue}");
+            assert_eq!(refused(&operator, &order), format!("there is no queue {queue}"));
+        }
+        assert_eq!(refused(&operator, "queue free 05.0004"), "queue 05.0004 is free already");
         assert_eq!(refused(&operator, &format!("apcb {MDEV}")), format!("no VM has mdev {MDEV} open"));
         let none = MDEV.replace("01", "09");
         assert_eq!(refused(&operator, &format!("apcb {none}")), format!("there is no mdev {none}"));

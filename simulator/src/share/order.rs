@@ -128,7 +128,7 @@ impl Order {
         ("control-domain add ID", "give the host a control domain"),
         ("control-domain remove ID", "take a control domain from the host"),
         ("queue stuck QUEUE", "let resets of a queue (05.0004) never end"),
-        ("queue free QUEUE", "let them end"),
+        ("queue free QUEUE", "let them end again"),
         ("guest open UUID", "let a VM, made for this, open an mdev"),
         ("guest close UUID", "let that VM close it"),
         ("apcb UUID", "print what SIE goes by: masks apm, aqm and adm"),

@@ -34,6 +34,8 @@ pub(super) enum Request {
     Write { path: String, value: String },
     /// Lists a directory.
     List(String),
+    /// The uevents after the one of this number, once there is one; none after a while.
+    Uevents { after: u64 },
     /// What a client has to know of the machine.
     Facts,
     /// An act.
@@ -41,13 +43,13 @@ pub(super) enum Request {
     /// Makes this connection that of a new VM.
     Guest,
     /// Something for the VM that was given this token.
-    Of { token: u64, wish: Wish },
+    Vm { token: u64, request: VmRequest },
 }
 
 /// What a VM asks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum Wish {
+pub(super) enum VmRequest {
     /// Hold something; the answer is its number.
     Hold(String),
     /// Hold it no more.
@@ -127,8 +129,16 @@ pub(super) enum Answer {
     Text(String),
     Names(Vec<String>),
     Number(u64),
+    Uevents(Uevents),
     Facts(Facts),
     Status(Status),
+}
+
+/// Uevents, a line each, and the number of the last; of none the one that was asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Uevents {
+    pub(super) text: String,
+    pub(super) last: u64,
 }
 
 /// Why not.
@@ -342,11 +352,13 @@ mod tests {
     #[test]
     fn messages_have_the_same_bytes_on_every_machine() {
         let message = Hex(vec![0x00, 0x9f, 0xff]);
-        let nqap =
-            Wish::Ap { queue: Apqn::new(5, 4), instruction: Instruction::Nqap { psmid: 1 << 56, message } };
+        let nqap = VmRequest::Ap {
+            queue: Apqn::new(5, 4),
+            instruction: Instruction::Nqap { psmid: 1 << 56, message },
+        };
         assert_eq!(
-            json(&Request::Of { token: u64::MAX, wish: nqap }),
-            r#"{"of":{"token":18446744073709551615,"wish":{"ap":{"queue":"05.0004","instruction":{"nqap":{"psmid":72057594037927936,"message":"009fff"}}}}}}"#
+            json(&Request::Vm { token: u64::MAX, request: nqap }),
+            r#"{"vm":{"token":18446744073709551615,"request":{"ap":{"queue":"05.0004","instruction":{"nqap":{"psmid":72057594037927936,"message":"009fff"}}}}}}"#
         );
         let part = Some(Part { psmid: 1, data: Hex(vec![0xab]), residual: 2 });
         assert_eq!(

@@ -7,12 +7,12 @@ mod guest;
 
 use super::{
     lines::{LONGEST, Lines, Unread, send},
-    operator::Operator,
-    protocol::{Answer, Facts, Failure, FailureKind, Greeting, Reply, Request, VERSION},
+    operator::{Operator, line},
+    protocol::{Answer, Facts, Failure, FailureKind, Greeting, Reply, Request, Uevents, VERSION},
     socket::SocketFile,
     time::TimeKeeper,
 };
-use crate::{HostFile, LoadError, SimHost};
+use crate::{HostFile, LoadError, SimHost, lock::lock};
 use adjunct_ap::Sysfs;
 use guest::Guest;
 use std::{
@@ -26,11 +26,15 @@ use std::{
     },
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
+
+/// How long who follows uevents waits for an answer without any: so long a client that is gone is not noticed.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A host that is being served. Dropping it ends that: the socket is removed, mdevs that clients have open are closed,
 /// and clients see that the host is gone.
@@ -136,20 +140,16 @@ impl Drop for Connected {
 
 /// A VM of a client. What it has is given back with this.
 #[derive(Debug)]
-struct Lodged<'a> {
+struct RegisteredGuest<'a> {
     server: &'a Server,
     guest: Arc<Guest>,
 }
 
-impl Drop for Lodged<'_> {
+impl Drop for RegisteredGuest<'_> {
     fn drop(&mut self) {
         lock(&self.server.guests).remove(&self.guest.token());
         self.guest.end();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Server {
@@ -167,7 +167,7 @@ impl Server {
                 Err(error) => {
                     tracing::warn!(%error, "a client of the simulated host was turned away");
                     // Mostly too many open files: a client that leaves makes room.
-                    thread::sleep(std::time::Duration::from_millis(10));
+                    thread::sleep(Duration::from_millis(10));
                 }
             }
         }
@@ -205,8 +205,8 @@ impl Server {
     fn attend_guest(&self, stream: &UnixStream, mut lines: Lines<&UnixStream>) -> io::Result<()> {
         let guest = Arc::new(Guest::new(self.host().clone()));
         lock(&self.guests).insert(guest.token(), Arc::clone(&guest));
-        let lodged = Lodged { server: self, guest };
-        lodged.guest.attend(stream, &mut lines)
+        let registered = RegisteredGuest { server: self, guest };
+        registered.guest.attend(stream, &mut lines)
     }
 
     fn answer(&self, request: Request) -> Result<Answer, Failure> {
@@ -219,6 +219,11 @@ impl Server {
                 host.write(&path, &value).map(|()| Answer::Done).map_err(|error| of_sysfs(&error))
             }
             Request::List(dir) => host.list(&dir).map(Answer::Names).map_err(|error| of_sysfs(&error)),
+            Request::Uevents { after } => {
+                let events = host.wait_for_uevents(after, PATIENCE);
+                let last = events.last().map_or(after, |event| event.seqnum);
+                Ok(Answer::Uevents(Uevents { text: events.iter().map(line).collect(), last }))
+            }
             Request::Facts => Ok(Answer::Facts(facts(host))),
             Request::Act { request, target } => {
                 if request.contains(char::is_whitespace) || target.contains('\n') {
@@ -227,9 +232,9 @@ impl Server {
                 let acted = host.acts().begin_for(&request, &target, |late| host.advance(late));
                 acted.map(|()| Answer::Done).map_err(of_errno)
             }
-            Request::Of { token, wish } => {
+            Request::Vm { token, request } => {
                 let guest = lock(&self.guests).get(&token).cloned();
-                guest.ok_or_else(|| malformed("there is no such guest"))?.grant(wish)
+                guest.ok_or_else(|| malformed("there is no such guest"))?.answer(request)
             }
             Request::Guest => Err(malformed("this connection is a guest's already")),
         }
@@ -298,10 +303,7 @@ mod tests {
     use super::*;
     use crate::GuestCrypto;
     use adjunct_ap::{Matrix, Uuid};
-    use std::{
-        io::{BufRead, BufReader, Write},
-        time::Duration,
-    };
+    use std::io::{BufRead, BufReader, Write};
 
     /// A VM that has a bug.
     #[derive(Debug, Default)]

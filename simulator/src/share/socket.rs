@@ -15,7 +15,7 @@ const MODE: u32 = 0o600;
 
 /// The file of a listening socket. Dropping it removes the file, unless another one is there by now.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
     /// Device and inode.
     identity: (u64, u64),
@@ -35,7 +35,7 @@ impl SocketFile {
     /// # Errors
     /// EADDRINUSE when somebody listens there, EEXIST when something else than a socket is there, and what the file system
     /// says.
-    pub(super) fn listen(path: &Path) -> io::Result<(UnixListener, Self)> {
+    pub fn listen(path: &Path) -> io::Result<(UnixListener, Self)> {
         // Made under another name: nobody can connect before it has its mode, and of several who want the same path at
         // once only one gets past here.
         let hidden = hidden(path)?;
@@ -59,7 +59,7 @@ impl SocketFile {
     }
 
     /// Its path.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }

@@ -74,6 +74,21 @@ pub(super) fn directories(state: &State, dir: Dir) -> Vec<(String, Dir)> {
     all
 }
 
+/// How many [`directories`] there are, without their names: asked at each step of each path.
+pub(super) fn count_directories(state: &State, dir: Dir) -> usize {
+    let fixed = DIRECTORIES.iter().filter(|(of, _, to)| *of == dir && is_there(state, *to)).count();
+    fixed
+        + match dir {
+            Dir::DevicesAp => state.bus.cards.len(),
+            Dir::Card(apid) => queues_of(state, apid).count(),
+            Dir::Matrix | Dir::VfioGroups | Dir::IommuGroups => state.vfio.mdevs.len(),
+            Dir::Mdev(uuid) => usize::from(stays(state, &uuid)),
+            Dir::VfioDevs(uuid) => usize::from(state.vfio.mdevs.contains_key(&uuid)),
+            Dir::IommuGroup(_) => 1,
+            _ => 0,
+        }
+}
+
 /// Where the link `name` in `dir` leads.
 fn link(state: &State, dir: Dir, name: &str) -> Option<Dir> {
     if let Some(to) = fixed(LINKS, state, dir, name) {

@@ -148,7 +148,7 @@ impl Tree {
     pub fn subdirectories(&self, directory: Node) -> Result<usize, i32> {
         let state = self.host.state();
         let dir = directory.directory(&state)?;
-        Ok(tree::directories(&state, dir).len())
+        Ok(tree::count_directories(&state, dir))
     }
 
     /// Permissions: 0755, 0777, and of an attribute 0444, 0200 or 0644. To open one in the other direction is EACCES
@@ -183,7 +183,7 @@ impl Tree {
     ///
     /// # Errors
     /// ENOENT when it is not there any more.
-    pub fn directory_path(&self, node: Node) -> Result<String, i32> {
+    fn directory_path(&self, node: Node) -> Result<String, i32> {
         let state = self.host.state();
         if node.is_there(&state) { Ok(dir::path(&state, node.dir)) } else { Err(libc::ENOENT) }
     }

@@ -4,7 +4,7 @@ use super::{
     abi::{self, Argument},
     dma::{Access, AddressSpace, Rules},
     files::Files,
-    users::Shared,
+    users::Registration,
 };
 use crate::{Held, sysfs::Errno};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,14 +26,14 @@ pub(crate) struct Container {
 #[derive(Debug, Default)]
 struct State {
     /// The groups that are in it, by what they have of their devices.
-    groups: Vec<Arc<Shared>>,
+    groups: Vec<Arc<Registration>>,
     /// Once `VFIO_SET_IOMMU` has chosen.
     space: Option<Arc<AddressSpace>>,
 }
 
 impl State {
     /// Lets only some groups stay. With its last group a container loses what it was made to be, mappings included.
-    fn retain(&mut self, stays: impl Fn(&Arc<Shared>) -> bool) {
+    fn retain(&mut self, stays: impl Fn(&Arc<Registration>) -> bool) {
         self.groups.retain(stays);
         if self.groups.is_empty() {
             self.space = None;
@@ -45,11 +45,11 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Member {
     container: Arc<Container>,
-    group: Arc<Shared>,
+    group: Arc<Registration>,
 }
 
 impl Member {
-    pub(crate) fn join(container: Arc<Container>, group: Arc<Shared>) -> Self {
+    pub(crate) fn join(container: Arc<Container>, group: Arc<Registration>) -> Self {
         container.state().groups.push(Arc::clone(&group));
         Self { container, group }
     }

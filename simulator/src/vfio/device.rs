@@ -3,10 +3,10 @@
 
 use super::{
     abi::{self, Argument},
-    files::{Files, Node},
+    files::{Files, OpenFile},
     group::Group,
     iommufd::{Iommufd, ObjectId},
-    users::{Share, Shared},
+    users::{Registration, Share},
 };
 use crate::{
     Held, KernelProfile, OpenMdev,
@@ -43,7 +43,7 @@ pub(crate) struct Device {
     group: Option<Arc<Group>>,
     state: Mutex<State>,
     #[expect(dead_code, reason = "held for its drop, before which the device is closed")]
-    file: Shared,
+    file: Registration,
     #[expect(dead_code, reason = "held for its drop")]
     held: Held,
 }
@@ -64,7 +64,7 @@ struct Binding {
     iommufd: Arc<Iommufd>,
     id: ObjectId,
     #[expect(dead_code, reason = "held for its drop")]
-    ungrouped: Shared,
+    ungrouped: Registration,
 }
 
 impl Drop for Binding {
@@ -90,11 +90,11 @@ impl Device {
     /// # Errors
     /// ENODEV when the mdev is going.
     pub(crate) fn open(files: &Files, uuid: Uuid, held: Held) -> Result<Self, Errno> {
-        let file = Shared::take(files.host(), uuid, Share::File)?;
+        let file = Registration::take(files.host(), uuid, Share::File)?;
         Ok(Self { uuid, group: None, state: Mutex::default(), file, held })
     }
 
-    pub(crate) fn of_group(group: Arc<Group>, opened: Arc<Opened>, file: Shared, held: Held) -> Self {
+    pub(crate) fn of_group(group: Arc<Group>, opened: Arc<Opened>, file: Registration, held: Held) -> Self {
         let state = State { opened: Some(opened), ..State::default() };
         Self { uuid: group.uuid(), group: Some(group), state: Mutex::new(state), file, held }
     }
@@ -166,13 +166,13 @@ impl Device {
             return Err(libc::EINVAL);
         }
         files.act("VFIO_DEVICE_BIND_IOMMUFD", self.uuid.to_string())?;
-        let ungrouped = Shared::take(files.host(), self.uuid, Share::Bound)?;
+        let ungrouped = Registration::take(files.host(), self.uuid, Share::Bound)?;
         let mut state = self.state();
         if state.opened.is_some() {
             return Err(libc::EINVAL);
         }
         let iommufd = match files.get(iommufd)?.as_deref() {
-            Some(Node::Iommufd(iommufd)) => Arc::clone(iommufd),
+            Some(OpenFile::Iommufd(iommufd)) => Arc::clone(iommufd),
             _ => return Err(libc::EBADFD),
         };
         if files.host().is_open(self.uuid) {

@@ -26,7 +26,7 @@ use std::{
 /// Dropping it closes all files, as the end of a process does.
 ///
 /// ```
-/// use adjunct_simulator::{Files, HostFile, SimHost};
+/// use adjunct_simulator::{HostFile, SimHost, vfio::Files};
 /// # use adjunct_ap::Sysfs;
 /// let host = SimHost::new(HostFile::default())?;
 /// let files = Files::new(&host);
@@ -41,12 +41,12 @@ use std::{
 #[derive(Debug)]
 pub struct Files {
     host: SimHost,
-    open: Mutex<BTreeMap<i32, Arc<Node>>>,
+    open: Mutex<BTreeMap<i32, Arc<OpenFile>>>,
 }
 
 /// What an open file is. The same file can have several numbers, and KVM can know it.
 #[derive(Debug)]
-pub(crate) enum Node {
+pub(crate) enum OpenFile {
     Container(Arc<Container>),
     Group(Arc<Group>),
     Device(Arc<Device>),
@@ -64,7 +64,7 @@ impl Files {
         Self { host: host.clone(), open: Mutex::default() }
     }
 
-    fn table(&self) -> MutexGuard<'_, BTreeMap<i32, Arc<Node>>> {
+    fn table(&self) -> MutexGuard<'_, BTreeMap<i32, Arc<OpenFile>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -82,16 +82,16 @@ impl Files {
     }
 
     /// Gives a file the lowest number that is free.
-    pub(crate) fn add(&self, node: Node) -> i32 {
-        self.install(Arc::new(node))
+    pub(crate) fn add(&self, file: OpenFile) -> i32 {
+        self.install(Arc::new(file))
     }
 
-    fn install(&self, node: Arc<Node>) -> i32 {
+    fn install(&self, file: Arc<OpenFile>) -> i32 {
         let mut table = self.table();
         let free =
             (Self::FIRST..).zip(table.keys()).find_map(|(free, taken)| (free != *taken).then_some(free));
         let fd = free.unwrap_or_else(|| table.keys().next_back().map_or(Self::FIRST, |last| last + 1));
-        table.insert(fd, node);
+        table.insert(fd, file);
         fd
     }
 
@@ -99,16 +99,16 @@ impl Files {
     ///
     /// # Errors
     /// EBADF when there is neither.
-    pub(crate) fn get(&self, fd: i32) -> Result<Option<Arc<Node>>, Errno> {
+    pub(crate) fn get(&self, fd: i32) -> Result<Option<Arc<OpenFile>>, Errno> {
         match self.table().get(&fd) {
-            Some(node) => Ok(Some(Arc::clone(node))),
+            Some(file) => Ok(Some(Arc::clone(file))),
             None if fd < Self::FIRST && descriptor::inherit(fd).is_ok() => Ok(None),
             None => Err(libc::EBADF),
         }
     }
 
     /// The simulated file with a number.
-    fn simulated(&self, fd: i32) -> Result<Arc<Node>, Errno> {
+    fn simulated(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
         self.table().get(&fd).cloned().ok_or(libc::EBADF)
     }
 
@@ -120,21 +120,21 @@ impl Files {
     /// vfio_device_fops_cdev_open`, 7.2); what was planned with [`Acts`](crate::Acts) for `open`.
     pub fn open(&self, path: &str) -> Result<i32, i32> {
         let held = || self.hold(path);
-        let node = match path {
-            "/dev/vfio/vfio" => Node::Container(Arc::new(Container::new(held()))),
-            "/dev/iommu" => Node::Iommufd(Arc::new(Iommufd::new(held()))),
+        let file = match path {
+            "/dev/vfio/vfio" => OpenFile::Container(Arc::new(Container::new(held()))),
+            "/dev/iommu" => OpenFile::Iommufd(Arc::new(Iommufd::new(held()))),
             _ => {
                 let number = path.strip_prefix("/dev/vfio/").ok_or(libc::ENOENT)?;
                 match number.strip_prefix("devices/vfio") {
                     Some(number) => {
                         let uuid = self.device(number)?;
-                        Node::Device(Arc::new(Device::open(self, uuid, held())?))
+                        OpenFile::Device(Arc::new(Device::open(self, uuid, held())?))
                     }
-                    None => Node::Group(Arc::new(Group::open(self, self.device(number)?, held())?)),
+                    None => OpenFile::Group(Arc::new(Group::open(self, self.device(number)?, held())?)),
                 }
             }
         };
-        Ok(self.add(node))
+        Ok(self.add(file))
     }
 
     /// The mdev whose group, and whose character device, has this number.
@@ -147,7 +147,7 @@ impl Files {
 
     /// A descriptor of a VM, as `KVM_CREATE_VM` returns it.
     pub fn vm(&self, vm: &SimVm) -> i32 {
-        self.add(Node::Vm(Kvm::of(vm)))
+        self.add(OpenFile::Vm(Kvm::of(vm)))
     }
 
     /// Puts `request` to the file `fd`, and answers what `ioctl` returns: 0, or the number of a new file.
@@ -156,15 +156,15 @@ impl Files {
     /// The kernel's errno, in the kernel's order of checks; EBADF when `fd` is no simulated file; ENOTTY for what the
     /// file does not know, which from a vfio-ap device is EOPNOTSUPP.
     pub fn ioctl(&self, fd: i32, request: u32, argument: &mut [u8]) -> Result<i32, i32> {
-        let node = self.simulated(fd)?;
+        let file = self.simulated(fd)?;
         let argument = Argument::new(argument);
-        match &*node {
-            Node::Container(container) => container.ioctl(self, request, argument),
-            Node::Group(group) => group.ioctl(self, request, argument),
-            Node::Device(device) => device.ioctl(self, request, argument),
-            Node::Iommufd(iommufd) => iommufd.ioctl(self, request, argument),
-            Node::Vm(vm) => KvmVfio::vm_ioctl(self, vm, request, argument),
-            Node::KvmVfio(kvm) => kvm.ioctl(self, request, argument),
+        match &*file {
+            OpenFile::Container(container) => container.ioctl(self, request, argument),
+            OpenFile::Group(group) => group.ioctl(self, request, argument),
+            OpenFile::Device(device) => device.ioctl(self, request, argument),
+            OpenFile::Iommufd(iommufd) => iommufd.ioctl(self, request, argument),
+            OpenFile::Vm(vm) => KvmVfio::vm_ioctl(self, vm, request, argument),
+            OpenFile::KvmVfio(kvm) => kvm.ioctl(self, request, argument),
         }
     }
 
@@ -190,7 +190,7 @@ impl Files {
     /// EINVAL of a device (`vfio_device_fops_mmap`), ENODEV of any other file; EBADF.
     pub fn mmap(&self, fd: i32, _length: usize) -> Result<(), i32> {
         match &*self.simulated(fd)? {
-            Node::Device(_) => Err(libc::EINVAL),
+            OpenFile::Device(_) => Err(libc::EINVAL),
             _ => Err(libc::ENODEV),
         }
     }
@@ -200,8 +200,8 @@ impl Files {
     /// # Errors
     /// EBADF when `fd` is no simulated file.
     pub fn dup(&self, fd: i32) -> Result<i32, i32> {
-        let node = self.simulated(fd)?;
-        Ok(self.install(node))
+        let file = self.simulated(fd)?;
+        Ok(self.install(file))
     }
 
     /// `close`. The file goes with its last number, unless KVM knows it, or a device of it is open.
@@ -209,8 +209,8 @@ impl Files {
     /// # Errors
     /// EBADF when `fd` is no simulated file.
     pub fn close(&self, fd: i32) -> Result<(), i32> {
-        let node = self.table().remove(&fd);
+        let file = self.table().remove(&fd);
         // What a file does when it goes, it does without the table's lock.
-        node.map(drop).ok_or(libc::EBADF)
+        file.map(drop).ok_or(libc::EBADF)
     }
 }

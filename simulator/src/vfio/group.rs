@@ -5,8 +5,8 @@ use super::{
     container::Member,
     device::{Device, Opened},
     dma::AddressSpace,
-    files::{Files, Node},
-    users::{Share, Shared},
+    files::{Files, OpenFile},
+    users::{Registration, Share},
 };
 use crate::{Held, OpenMdev, kvm::KvmRef, sysfs::Errno};
 use adjunct_ap::Uuid;
@@ -21,7 +21,7 @@ const CONTAINER_SET: u32 = 2;
 pub(crate) struct Group {
     uuid: Uuid,
     state: Mutex<State>,
-    alone: Arc<Shared>,
+    alone: Arc<Registration>,
     #[expect(dead_code, reason = "held for its drop")]
     held: Held,
 }
@@ -41,7 +41,7 @@ impl Group {
     /// # Errors
     /// EBUSY when it is open, or the device is bound to an iommufd.
     pub(crate) fn open(files: &Files, uuid: Uuid, held: Held) -> Result<Self, Errno> {
-        let alone = Arc::new(Shared::take(files.host(), uuid, Share::Group)?);
+        let alone = Arc::new(Registration::take(files.host(), uuid, Share::Group)?);
         Ok(Self { uuid, state: Mutex::default(), alone, held })
     }
 
@@ -109,7 +109,7 @@ impl Group {
         if !self.alone.is_there() {
             return Err(libc::ENODEV);
         }
-        let Some(Node::Container(container)) = file.as_deref() else { return Err(libc::EBADFD) };
+        let Some(OpenFile::Container(container)) = file.as_deref() else { return Err(libc::EBADFD) };
         state.container = Some(Member::join(Arc::clone(container), Arc::clone(&self.alone)));
         Ok(0)
     }
@@ -133,7 +133,7 @@ impl Group {
             return Err(libc::ENODEV);
         }
         files.act("VFIO_GROUP_GET_DEVICE_FD", self.uuid.to_string())?;
-        let file = Shared::take(files.host(), self.uuid, Share::File)?;
+        let file = Registration::take(files.host(), self.uuid, Share::File)?;
         let mut state = self.lock();
         let space = state.container.as_ref().ok_or(libc::EINVAL)?.space();
         let opened = match state.opened.upgrade() {
@@ -147,7 +147,7 @@ impl Group {
         drop(state);
         let held = files.hold(format!("VFIO device {}", self.uuid));
         let device = Device::of_group(Arc::clone(self), opened, file, held);
-        Ok(files.add(Node::Device(Arc::new(device))))
+        Ok(files.add(OpenFile::Device(Arc::new(device))))
     }
 
     /// `vfio_df_device_first_open`.

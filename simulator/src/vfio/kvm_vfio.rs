@@ -2,7 +2,7 @@
 
 use super::{
     abi::{self, Argument},
-    files::{Files, Node},
+    files::{Files, OpenFile},
 };
 use crate::{kvm::Kvm, sysfs::Errno};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ const FILE_DEL: u64 = 2;
 /// The device of one VM. When its last descriptor is closed, KVM forgets all files, and the VM can have another.
 #[derive(Debug)]
 pub(crate) struct KvmVfio {
-    files: Mutex<Vec<Arc<Node>>>,
+    files: Mutex<Vec<Arc<OpenFile>>>,
     kvm: Kvm,
 }
 
@@ -31,16 +31,16 @@ impl Drop for KvmVfio {
 }
 
 /// `vfio_file_set_kvm`.
-fn set_kvm(file: &Node, kvm: Option<&Kvm>) {
+fn set_kvm(file: &OpenFile, kvm: Option<&Kvm>) {
     match file {
-        Node::Group(group) => group.set_kvm(kvm.map(Kvm::weak)),
-        Node::Device(device) => device.set_kvm(kvm.map(Kvm::weak)),
+        OpenFile::Group(group) => group.set_kvm(kvm.map(Kvm::weak)),
+        OpenFile::Device(device) => device.set_kvm(kvm.map(Kvm::weak)),
         _ => (),
     }
 }
 
 impl KvmVfio {
-    fn files(&self) -> MutexGuard<'_, Vec<Arc<Node>>> {
+    fn files(&self) -> MutexGuard<'_, Vec<Arc<OpenFile>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -83,7 +83,7 @@ impl KvmVfio {
             TYPE_VFIO => {
                 kvm.take_vfio_device()?;
                 let device = Self { files: Mutex::default(), kvm: kvm.clone() };
-                argument.put_u32(4, files.add(Node::KvmVfio(device)).cast_unsigned())?;
+                argument.put_u32(4, files.add(OpenFile::KvmVfio(device)).cast_unsigned())?;
                 Ok(0)
             }
             _ => Err(libc::ENODEV),
@@ -119,7 +119,7 @@ impl KvmVfio {
     /// `kvm_vfio_file_add`.
     fn add(&self, files: &Files, fd: i32) -> Result<i32, Errno> {
         let file = files.get(fd)?.ok_or(libc::EINVAL)?;
-        if !matches!(&*file, Node::Group(_) | Node::Device(_)) {
+        if !matches!(&*file, OpenFile::Group(_) | OpenFile::Device(_)) {
             return Err(libc::EINVAL);
         }
         files.act("KVM_DEV_VFIO_FILE_ADD", fd.to_string())?;

@@ -33,9 +33,9 @@ pub(crate) enum Share {
     Bound,
 }
 
-/// A share of a device; given back when dropped.
+/// Somebody who is registered as having a share of a device, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Registration {
     host: SimHost,
     uuid: Uuid,
     /// Tells an mdev from a later one of the same name.
@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     share: Share,
 }
 
-impl Shared {
+impl Registration {
     /// Takes a share.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for Registration {
     fn drop(&mut self) {
         if self.host.state().give_back(self.uuid, self.made, self.share) {
             self.host.closed();

@@ -5,7 +5,7 @@ use crate::{
     InterruptSink, KernelProfile, QueueStatus, SimHost,
     host::State,
     sysfs::Errno,
-    vfio::{Access, AddressSpace, Rules, Share, Shared},
+    vfio::{Access, AddressSpace, Registration, Rules, Share},
 };
 use adjunct_ap::{Apqn, Matrix, Uuid};
 use adjunct_hypervisor::{ApDeviceInfo, EventFd, IrqInfo};
@@ -111,7 +111,7 @@ pub struct OpenMdev {
     vm: VmId,
     /// What else is held of the device until it is closed.
     #[expect(dead_code, reason = "held for its drop")]
-    shares: Vec<Shared>,
+    shares: Vec<Registration>,
 }
 
 impl OpenMdev {
@@ -122,8 +122,8 @@ impl OpenMdev {
         vm: VmId,
         crypto: Arc<dyn GuestCrypto>,
     ) -> Result<Self, Errno> {
-        let file = Shared::take(host, uuid, Share::File)?;
-        let group = Shared::take(host, uuid, Share::Group)?;
+        let file = Registration::take(host, uuid, Share::File)?;
+        let group = Registration::take(host, uuid, Share::Group)?;
         let open = Self::open(host, uuid, vm, crypto, vec![group, file])?;
         open.attach(Some(AddressSpace::new(Rules::Type1v2, host.profile()).into()))?;
         Ok(open)
@@ -138,7 +138,7 @@ impl OpenMdev {
         uuid: Uuid,
         vm: VmId,
         crypto: Arc<dyn GuestCrypto>,
-        shares: Vec<Shared>,
+        shares: Vec<Registration>,
     ) -> Result<Self, Errno> {
         host.state().open(uuid, vm, crypto)?;
         Ok(Self { host: host.clone(), uuid, vm, shares })

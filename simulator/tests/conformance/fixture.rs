@@ -71,8 +71,10 @@ pub(crate) trait Beyond: Send + Sync {
     fn told(&self) -> Vec<News>;
     /// Opens an mdev for a new VM.
     fn open(&self, uuid: &str) -> Result<Box<dyn Opened>, i32>;
-    /// The kernel has a reason to warn, of this function.
+    /// The kernel has a reason to warn, of this function, and does.
     fn warns(&self, function: &str);
+    /// The kernel has a reason to warn, of this function, and does the first time since it was booted.
+    fn warns_once(&self, function: &str);
 }
 
 /// What an operator does to the machine.
@@ -410,6 +412,8 @@ impl Beyond for Simulated {
     }
 
     fn warns(&self, _: &str) {}
+
+    fn warns_once(&self, _: &str) {}
 }
 
 impl Opened for (OpenMdev, Arc<Vm>) {

@@ -424,7 +424,8 @@ impl Guard {
         if path == "bus/ap/scans" && !value.is_empty() {
             self.changed.clear();
         }
-        if path == "bus/ap/drivers_autoprobe" {
+        // An empty text does not reach the attribute.
+        if path == "bus/ap/drivers_autoprobe" && !value.is_empty() {
             self.unprobed = value.starts_with('0');
             let cards = self.changed.iter().any(|(adapter, _)| *adapter);
             return if self.unprobed && cards { self.scan() } else { Vec::new() };

@@ -22,9 +22,6 @@ pub(crate) enum What {
 
 #[rustfmt::skip]
 pub(crate) const LISTED: &[Listed] = &[
-    Listed { file: "reset", what: What::Text, why: "the bus brings queues up in the background, in real time here and in virtual time there; where vfio_ap or an unbind comes in between is chance" },
-    Listed { file: "interrupt", what: What::Text, why: "as reset: it is the end of bringing up a queue" },
-    Listed { file: "bindings_complete_count", what: What::Text, why: "as reset: a scan counts what is bound when it comes to it" },
 ];
 
 pub(crate) fn listed(file: &str, what: What) -> bool {

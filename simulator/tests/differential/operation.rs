@@ -119,6 +119,14 @@ impl fmt::Display for Operation {
 }
 
 impl Operation {
+    /// What it asks about.
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Self::Read { path } | Self::List { path } | Self::Write { path, .. } => path,
+            _ => "",
+        }
+    }
+
     /// Reads one at the beginning of a line; what follows it is returned too.
     pub(crate) fn parse(line: &str) -> Option<(Self, &str)> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));

@@ -4,25 +4,16 @@ use crate::{
     host::{Host, Machine, VMS},
     operation::{Answer, Operation},
 };
-use adjunct_ap::{HostSysfs, Sysfs};
+use adjunct_ap::HostSysfs;
 use adjunct_hypervisor::kvm::Kvm;
-use std::{
-    cell::RefCell,
-    collections::BTreeSet,
-    fs, io,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, io, sync::Arc};
 
-/// With the queues that are known to stay as they are.
-#[derive(Default)]
-struct Real(RefCell<BTreeSet<String>>);
+struct Real;
 
 /// This machine.
 pub(crate) fn host() -> Host {
     let kvm = Kvm::open().expect("KVM is there");
-    Host::new(Arc::new(HostSysfs::default()), Arc::new(kvm), Box::new(Real::default()))
+    Host::new(Arc::new(HostSysfs::default()), Arc::new(kvm), Box::new(Real))
 }
 
 impl Machine for Real {
@@ -31,35 +22,8 @@ impl Machine for Real {
     }
 
     fn settle(&self) {
-        let (sysfs, since) = (HostSysfs::default(), Instant::now());
-        loop {
-            let at_work = being_reset(&sysfs);
-            if at_work.is_subset(&self.0.borrow()) {
-                break;
-            }
-            if since.elapsed() > Duration::from_millis(300) {
-                self.0.replace(at_work);
-                break;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
+        self.order("settle").expect("apemu knows the bus");
     }
-}
-
-/// The queues on which the bus is at work. It comes back only for those that are bound, and that work: others stay as
-/// they are.
-fn being_reset(sysfs: &HostSysfs) -> BTreeSet<String> {
-    let queues = sysfs.list("bus/ap/devices").unwrap_or_default();
-    let at_work = |queue: &String| {
-        let says = |file: &str, what: &str| {
-            sysfs.read(&format!("bus/ap/devices/{queue}/{file}")).is_ok_and(|text| text.contains(what))
-        };
-        (says("reset", "in progress") || says("interrupt", "pending"))
-            && says("uevent", "DRIVER=")
-            && says("config", "1")
-            && says("chkstop", "0")
-    };
-    queues.into_iter().filter(|name| name.contains('.')).filter(at_work).collect()
 }
 
 impl Host {
@@ -97,7 +61,7 @@ impl Host {
         write("bus/ap/scans", "1");
         assert_eq!(self.order("reset"), Answer::Done);
         write("bus/ap/scans", "1");
-        Real::default().settle();
+        Real.settle();
         self.count_from_here();
     }
 }

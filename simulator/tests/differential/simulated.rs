@@ -80,6 +80,10 @@ impl Machine for Simulated {
     }
 
     fn settle(&self) {
-        self.0.advance(Duration::from_millis(100));
+        self.0.settle();
+    }
+
+    fn pass(&self, time: Duration) {
+        self.0.advance(time);
     }
 }

@@ -123,6 +123,41 @@ fn a_reply_sets_the_byte_and_interrupts() {
     assert_eq!(u32::from_be_bytes(guest.read(0xc0)), 0xb000_0000);
 }
 
+// interrupt.c:kvm_s390_get_io_int, priv.c:handle_tpi
+#[test]
+fn a_guest_can_take_an_interruption_by_asking_for_it() {
+    let host = host();
+    let mut guest = Guest::with_mdev(&host);
+    assert_eq!(answer(aqic(&mut guest, 0x0504, ENABLE | 6, NIB)), response(0));
+    let tpi = |displacement| [0xb2, 0x36, 0x40, displacement];
+    let message = |guest: &mut Guest| {
+        guest.set(&[(0, 0x4000_0000 | 0x0504), (2, 0), (3, 1), (4, 0x4000), (5, 16)]);
+        assert_eq!(guest.ended(op::NQAP), Ended::Program { condition: 0 });
+        host.advance(Duration::from_secs(1));
+    };
+    guest.write(0x4000, &[0xee; 12]);
+    message(&mut guest);
+    // Not open for subclass 6, then open.
+    guest.vcpus[0].state_mut().crs[6] = 0xfd00_0000;
+    guest.set(&[(4, 0x4000)]);
+    assert_eq!(guest.ended(&tpi(0)), Ended::Program { condition: 0 });
+    guest.vcpus[0].state_mut().crs[6] = 0x0200_0000;
+    // An address that is none leaves it pending.
+    assert_eq!(guest.ended(&tpi(2)), Ended::Interruption { code: 6 });
+    guest.set(&[(4, 1 << 40)]);
+    assert_eq!(guest.ended(&tpi(0)), Ended::Interruption { code: 5 });
+    guest.set(&[(4, 0x4000)]);
+    assert_eq!(guest.ended(&tpi(0)), Ended::Program { condition: 1 });
+    assert_eq!(guest.read::<12>(0x4000), [0, 0, 0, 0, 0, 0, 0, 0, 0xee, 0xee, 0xee, 0xee]);
+    assert_eq!(guest.ended(&tpi(0)), Ended::Program { condition: 0 }, "it is taken");
+
+    guest.write(0xb8, &[0xee; 12]);
+    message(&mut guest);
+    guest.set(&[(4, 0)]);
+    assert_eq!(guest.ended(&tpi(0)), Ended::Program { condition: 1 });
+    assert_eq!(guest.read::<12>(0xb8), [0, 0, 0, 0, 0, 0, 0, 0, 0xb0, 0, 0, 0]);
+}
+
 #[test]
 fn a_guest_that_waits_for_a_slow_adapter_gets_its_interruption() {
     let host = host();

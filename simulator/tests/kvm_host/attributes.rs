@@ -8,7 +8,7 @@ use adjunct_cpu_model::{
     kvm::{MACHINE_LEN, MachineAttributes},
 };
 use adjunct_hypervisor::{Hypervisor, ProtoVm};
-use adjunct_simulator::{Files, SieBlock, SimHost, SimProtoVm};
+use adjunct_simulator::{SieBlock, SimHost, SimProtoVm, vfio::Files};
 
 const CRYPTO: u32 = 2;
 const MODEL: u32 = 3;

@@ -5,7 +5,8 @@ use crate::support::{
     TAKEN, WAITING, host, instruction, op,
 };
 use adjunct_hypervisor::{
-    CpuReset, CpuState, Exit, Floating, Local, ModelAttribute, ProtoVm, Psw, RunState, Vcpu, Vm,
+    Access, Accessed, CpuReset, CpuState, Exit, Floating, KernelError, Local, ModelAttribute, Operand, ProtoVm, Psw,
+    RunState, Vcpu, Vm,
 };
 use adjunct_simulator::SimProtoVm;
 
@@ -160,16 +161,57 @@ fn service_calls_are_for_user_space() {
 }
 
 #[test]
-fn without_a_channel_subsystem_its_instructions_answer_3() {
+fn channel_io_is_for_user_space_but_for_pending_interruptions() {
     let mut guest = guest();
-    for second in (0x30..=0x3c).chain([0x5f, 0x74, 0x76]) {
+    for second in (0x30..=0x34).chain(0x37..=0x3c).chain([0x5f, 0x74, 0x76]) {
+        let bytes = [0xb2, second, 0x40, 0x00];
+        assert_eq!(guest.for_user_space(&bytes), instruction(&bytes), "b2{second:02x}");
+    }
+    let tsch = Exit::Tsch {
+        subchannel_id: 0,
+        subchannel_nr: 0,
+        io_int_parm: 0,
+        io_int_word: 0,
+        ipb: 0x4004_0000,
+        dequeued: false,
+    };
+    assert_eq!(guest.exit_of(&[&[0xb2, 0x35, 0x40, 0x04]]), tsch);
+    for second in [0x30, 0x35, 0x36, 0x5f] {
         assert_eq!(
-            guest.ended(&[0xb2, second, 0x40, 0x00]),
-            Ended::Program { condition: 3 },
+            guest.ended_in_problem_state(&[0xb2, second, 0x40, 0x00]),
+            Ended::Interruption { code: 2 },
             "b2{second:02x}"
         );
     }
-    assert_eq!(guest.ended_in_problem_state(&[0xb2, 0x34, 0x40, 0x00]), Ended::Interruption { code: 2 });
+}
+
+#[test]
+fn an_operand_is_accessed_as_the_guest_would() {
+    let mut guest = guest();
+    guest.set(&[(4, 0x8000)]);
+    let bytes = [0xb2, 0x39, 0x40, 0x00];
+    assert_eq!(guest.for_user_space(&bytes), instruction(&bytes));
+    let operand = |address| Operand { address, access_register: 4 };
+    let vcpu = &mut guest.vcpus[0];
+    assert_eq!(vcpu.access(operand(0x8ffe), Access::Write(&[1, 2, 3, 4])), Ok(Accessed::Done));
+    let mut read = [0; 4];
+    assert_eq!(vcpu.access(operand(0x8ffd), Access::Read(&mut read)), Ok(Accessed::Done));
+    assert_eq!(read, [0, 1, 2, 3]);
+    assert_eq!(vcpu.access(operand(0x8ffe), Access::CheckWrite(4)), Ok(Accessed::Done));
+    let errno = |refused: Result<Accessed, KernelError>| refused.expect_err("no length for it").errno.errno();
+    assert_eq!(errno(vcpu.access(operand(0), Access::Write(&[]))), libc::EINVAL);
+    assert_eq!(errno(vcpu.access(operand(0), Access::CheckWrite(65537))), libc::E2BIG);
+
+    // Low-address protection, and memory that is not there.
+    for (address, code) in [(0x1f0, 4), (1 << 40, 5)] {
+        guest.vcpus[0].state_mut().crs[0] = 0x1000_0000;
+        assert_eq!(guest.for_user_space(&bytes), instruction(&bytes));
+        let vcpu = &mut guest.vcpus[0];
+        assert_eq!(vcpu.access(operand(address), Access::Write(&[1; 4])), Ok(Accessed::Interrupted));
+        assert_eq!(vcpu.run(), Ok(WAITING));
+        assert_eq!(u16::from_be_bytes(guest.read(0x8e)), code, "{address:#x}");
+    }
+    assert_ne!(guest.read::<4>(0x1f0), [1; 4], "nothing was stored");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(crate) fn with_kernel(kernel: &str) -> SimHost {
 /// The files of a program that makes its VMs itself.
 pub(crate) struct OwnFiles {
     host: SimHost,
-    pub(crate) files: adjunct_simulator::Files,
+    pub(crate) files: adjunct_simulator::vfio::Files,
 }
 
 /// A VM before and after its vCPUs.
@@ -49,7 +49,7 @@ fn new_vm(host: &SimHost) -> SimProtoVm {
 
 impl OwnFiles {
     pub(crate) fn new(host: &SimHost) -> Self {
-        Self { host: host.clone(), files: adjunct_simulator::Files::new(host) }
+        Self { host: host.clone(), files: adjunct_simulator::vfio::Files::new(host) }
     }
 }
 

@@ -279,6 +279,18 @@ int ap_init(void)
 	return install();
 }
 
+void ap_end_resets(void)
+{
+	unsigned long flags;
+	unsigned int i, j;
+
+	spin_lock_irqsave(&lock, flags);
+	for (i = 0; i < ARRAY_SIZE(all); i++)
+		for (j = 0; j < ARRAY_SIZE(all[i].queues) && all[i].queues[j]; j++)
+			all[i].queues[j]->resetting = false;
+	spin_unlock_irqrestore(&lock, flags);
+}
+
 /* "05.0004", as the kernel names a queue; NULL if there is no such. */
 static struct queue *queue_named(const char *name, unsigned int *apid,
 				 unsigned int *apqi)

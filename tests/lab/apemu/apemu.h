@@ -47,6 +47,8 @@ struct ap_caller {
 int ap_execute(struct ap_caller *caller, u32 insn);
 int ap_init(void);
 int ap_control(char *command);
+/* Resets of queues are done, whether or not anybody has asked. */
+void ap_end_resets(void);
 void ap_show(struct seq_file *m);
 
 /* guest.c: an AP interruption for a guest, by way of its GISA. */

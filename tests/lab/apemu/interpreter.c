@@ -430,9 +430,14 @@ static const struct row rows[] = {
 	{ 0xb234, S, NONE, HOST, 64 },			/* stsch */
 	{ 0xb235, S, NONE, HOST, 64 },			/* tsch */
 	{ 0xb236, S, NONE, HOST, 64 },			/* tpi */
+	{ 0xb237, S, NONE, HOST, 64 },			/* sal */
 	{ 0xb238, S, NONE, HOST, 64 },			/* rsch */
+	{ 0xb239, S, NONE, HOST, 64 },			/* stcrw */
+	{ 0xb23a, S, NONE, HOST, 64 },			/* stcps */
+	{ 0xb23b, S, NONE, HOST, 64 },			/* rchp */
 	{ 0xb23c, S, NONE, HOST, 64 },			/* schm */
 	{ 0xb25f, RRE, NONE, HOST, 64 },		/* chsc */
+	{ 0xb274, S, NONE, HOST, 64 },			/* siga */
 	{ 0xb276, S, NONE, HOST, 64 },			/* xsch */
 	{ 0xb27d, S, NONE, HOST, 64 },			/* stsi */
 	{ 0xb2b1, S, NONE, HOST, 64 },			/* stfl */

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* apemu: its start, its debugfs files, and the AP instructions of the host. */
 #include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/hrtimer.h>
+#include <linux/interrupt.h>
 #include <linux/kdebug.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
@@ -117,6 +120,33 @@ static int sie_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(sie);
 
+/*
+ * Lets the AP bus do now what it would do in the background, when its timer
+ * comes: look at each queue that it brings up, again and again, until it wants
+ * no other look. Queues that never get ready it would look at for ever; no
+ * queue that does needs more than a few looks.
+ */
+static int settle_bus(void)
+{
+	struct hrtimer *timer = apemu_symbol("ap_poll_timer");
+	struct tasklet_struct *tasklet = apemu_symbol("ap_tasklet");
+	int looks;
+
+	if (!timer || !tasklet)
+		return -ENOENT;
+	ap_end_resets();
+	for (looks = 0; looks < 8; looks++) {
+		if (hrtimer_cancel(timer))
+			tasklet_schedule(tasklet);
+		else if (!READ_ONCE(tasklet->state))
+			break;
+		while (READ_ONCE(tasklet->state))
+			usleep_range(10, 50);
+		ap_end_resets();
+	}
+	return 0;
+}
+
 static ssize_t ctl_write(struct file *file, const char __user *text, size_t n,
 			 loff_t *pos)
 {
@@ -129,6 +159,8 @@ static ssize_t ctl_write(struct file *file, const char __user *text, size_t n,
 		return -EFAULT;
 	buf[n] = 0;
 	command = strim(buf);
+	if (!strcmp(command, "settle"))
+		return settle_bus() ?: n;
 	if (!strcmp(command, "sie-clear") || !strcmp(command, "reset"))
 		sie_log_clear();
 	if (strcmp(command, "sie-clear"))

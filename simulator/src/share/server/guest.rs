@@ -4,14 +4,14 @@
 //! again. The host's change of them is complete when both have it. A VM that does not confirm (its process is stopped)
 //! holds the host up for a moment once, and its instructions find the queues gone all the same.
 
-use super::{lock, malformed, of_errno};
+use super::{malformed, of_errno};
 use crate::share::{
     lines::{Lines, Unread, send},
-    protocol::{Answer, Failure, Indicator, Instruction, Masks, Push, Seen, Status, Wish},
+    protocol::{Answer, Failure, Indicator, Instruction, Masks, Push, Seen, Status, VmRequest},
 };
 use crate::{
     Adapters, GuestCrypto, Held, InterruptSink, Notification, OpenMdev, QueueStatus, Response, SimHost,
-    Tested, VmId, vfio_ap::Trigger,
+    Tested, VmId, lock::lock, vfio_ap::Trigger,
 };
 use adjunct_ap::{Apqn, Matrix, Uuid};
 use std::{
@@ -36,12 +36,12 @@ pub(super) struct Guest {
     token: u64,
     link: Arc<Link>,
     mdevs: Mutex<BTreeMap<Uuid, Arc<OpenMdev>>>,
-    held: Mutex<Holdings>,
+    held: Mutex<HeldThings>,
 }
 
 /// What is held for it, by number.
 #[derive(Debug, Default)]
-struct Holdings {
+struct HeldThings {
     held: BTreeMap<u64, Held>,
     count: u64,
     /// Nothing is held any more.
@@ -234,43 +234,43 @@ impl Guest {
     pub(super) fn end(&self) {
         self.link.close();
         drop(std::mem::take(&mut *lock(&self.mdevs)));
-        let mut holdings = lock(&self.held);
-        holdings.over = true;
-        while holdings.held.pop_last().is_some() {}
+        let mut things = lock(&self.held);
+        things.over = true;
+        while things.held.pop_last().is_some() {}
     }
 
-    pub(super) fn grant(&self, wish: Wish) -> Result<Answer, Failure> {
-        match wish {
-            Wish::Hold(what) => {
-                let mut holdings = lock(&self.held);
-                if holdings.over {
+    pub(super) fn answer(&self, request: VmRequest) -> Result<Answer, Failure> {
+        match request {
+            VmRequest::Hold(what) => {
+                let mut things = lock(&self.held);
+                if things.over {
                     return Err(malformed("the guest is gone"));
                 }
-                holdings.count += 1;
-                let number = holdings.count;
+                things.count += 1;
+                let number = things.count;
                 let held = self.host.acts().hold(what);
-                holdings.held.insert(number, held);
+                things.held.insert(number, held);
                 return Ok(Answer::Number(number));
             }
-            Wish::Release(number) => drop(lock(&self.held).held.remove(&number)),
-            Wish::Open(uuid) => self.open(uuid)?,
-            Wish::Close(uuid) => {
+            VmRequest::Release(number) => drop(lock(&self.held).held.remove(&number)),
+            VmRequest::Open(uuid) => self.open(uuid)?,
+            VmRequest::Close(uuid) => {
                 let mdev = lock(&self.mdevs).remove(&uuid);
                 drop(mdev.ok_or_else(|| of_errno(libc::EBADF))?);
             }
-            Wish::Reset(uuid) => self.mdev(uuid)?.reset().map_err(of_errno)?,
-            Wish::Irq { mdev, index, on } => {
+            VmRequest::Reset(uuid) => self.mdev(uuid)?.reset().map_err(of_errno)?,
+            VmRequest::Irq { mdev, index, on } => {
                 let link = Arc::clone(&self.link);
                 let trigger = on.then(|| Box::new(Irq { link, mdev, index }) as Box<dyn Trigger>);
                 self.mdev(mdev)?.set_trigger(index, trigger).map_err(of_errno)?;
             }
-            Wish::MapDma { mdev, from, to } => self.mdev(mdev)?.map_dma(from..to).map_err(of_errno)?,
-            Wish::Aqic { mdev, queue, enable } => {
+            VmRequest::MapDma { mdev, from, to } => self.mdev(mdev)?.map_dma(from..to).map_err(of_errno)?,
+            VmRequest::Aqic { mdev, queue, enable } => {
                 let status =
                     self.mdev(mdev)?.aqic(queue, enable.map(|indicator| self.notification(indicator)));
                 return Ok(Answer::Status(Status::new(status)));
             }
-            Wish::Ap { queue, instruction } => {
+            VmRequest::Ap { queue, instruction } => {
                 return Ok(Answer::Status(self.instruction(queue, instruction)));
             }
         }
@@ -376,7 +376,7 @@ mod tests {
         let ours = lock(&served.server.guests).get(&token).cloned().expect("it is there");
         let link = Arc::clone(&ours.link);
         let mut other = connect(&path);
-        let mut of = |wish| ask(&mut other, &Request::Of { token, wish });
+        let mut of = |request| ask(&mut other, &Request::Vm { token, request });
         let uuid: Uuid = MDEV.parse().expect("a UUID");
         thread::scope(|scope| {
             // This one it confirms.
@@ -384,14 +384,16 @@ mod tests {
                 let number = told(&mut guest, 1);
                 send(guest.stream(), &Seen { seen: number }).expect("the server is there");
             });
-            assert!(matches!(of(Wish::Open(uuid)), Answer::Done));
+            assert!(matches!(of(VmRequest::Open(uuid)), Answer::Done));
             open.join().expect("it confirms");
         });
-        let mut tapq =
-            |adapter| match of(Wish::Ap { queue: Apqn::new(adapter, 4), instruction: Instruction::Tapq }) {
-                Answer::Status(status) => QueueStatus::from_word(status.word),
-                answer => panic!("{answer:?}"),
-            };
+        let mut tapq = |adapter| match of(VmRequest::Ap {
+            queue: Apqn::new(adapter, 4),
+            instruction: Instruction::Tapq,
+        }) {
+            Answer::Status(status) => QueueStatus::from_word(status.word),
+            answer => panic!("{answer:?}"),
+        };
         let gone = QueueStatus::response(Response::NotAvailable);
         assert!(tapq(5) != gone && tapq(6) != gone);
         assert_eq!(lock(&link.outbox).patience, PATIENCE);
