@@ -1,7 +1,10 @@
 //! The command line: what can be typed, and its help. Parsing opens nothing and asks no host.
 
 use crate::{
-    config::{Config, ConsoleTarget, EventTarget, HostChoice, Image, KeyWrapping, VfioApOption},
+    config::{Config, ConsoleTarget, EventTarget, HostChoice, Image, MachineOption, MOST_CPUS, VfioApOption},
+    ctl::CtlArgs,
+    management::Management,
+    sandbox::Sandbox,
     sim::SimCommand,
 };
 use adjunct_cpu_model::CpuSpec;
@@ -42,6 +45,8 @@ pub enum Command {
     /// Run a guest until it ends
     #[command(after_help = RUN_AFTER_HELP)]
     Run(Box<RunArgs>),
+    /// Wait for orders without a guest; they create one, run it and change it
+    Serve(ServeArgs),
     /// Show the example of the vfio-ap documentation: three guests, each with its own queues
     ///
     /// A simulated host with the adapters 5 and 6 and the domains 4, 0x47, 0xab and 0xff, three
@@ -49,6 +54,8 @@ pub enum Command {
     /// for its crypto adapters and sends a message through each queue it finds. Last, a fourth
     /// mediated device asks for a queue that the first one has.
     Demo,
+    /// Look at and steer the guest of an adjunct that listens at --api-socket
+    Ctl(CtlArgs),
     /// Look at CPU models
     #[command(subcommand)]
     Cpu(CpuCommand),
@@ -136,11 +143,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "vfio-ap,sysfsdev=PATH[,backend=group|iommufd][,id=ID]")]
     device: Vec<VfioApOption>,
 
-    /// Wrapping keys of a guest whose CPU wraps keys: aes-key-wrap=on|off, dea-key-wrap=on|off
+    /// Of the machine: aes-key-wrap=on|off, dea-key-wrap=on|off, loadparm=TEXT
     ///
-    /// Both are on unless switched off; the guest gets new ones at each reset.
-    #[arg(long, value_name = "KEY=on|off[,KEY=on|off]")]
-    machine: Option<KeyWrapping>,
+    /// A guest whose CPU wraps keys gets new wrapping keys at each reset; both kinds are on unless
+    /// switched off. loadparm is up to eight letters and digits for the program that is loaded:
+    /// with WATCH, builtin:apcheck goes on and shows its queues anew whenever they have changed.
+    #[arg(long, value_name = "KEY=VALUE[,KEY=VALUE]...")]
+    machine: Option<MachineOption>,
 
     /// Guest memory, a multiple of 1M; a plain number is MiB
     #[arg(long, value_name = "SIZE", default_value = "256M")]
@@ -169,6 +178,32 @@ pub struct RunArgs {
     #[arg(long, value_name = "CONSOLE", default_value = "stdio")]
     console: ConsoleTarget,
 
+    #[command(flatten)]
+    outside: OutsideArgs,
+}
+
+/// Options of `adjunct serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where guests run: kvm, sim (the built-in simulated host), sim:FILE.toml or sim:@SOCKET
+    ///
+    /// As for adjunct run. A simulated host is there from the start to the end, whatever guests come and go.
+    #[arg(long, value_name = "HOST")]
+    host: Option<HostChoice>,
+
+    #[command(flatten)]
+    outside: OutsideArgs,
+}
+
+/// What goes in and out besides a console, the same with a guest from the start and without.
+#[derive(Debug, Args)]
+struct OutsideArgs {
+    #[command(flatten)]
+    management: Management,
+
+    #[command(flatten)]
+    sandbox: Sandbox,
+
     /// Report what happens as one JSON object a line
     #[arg(long, value_name = "path=FILE|fd=N")]
     event_monitor: Option<EventTarget>,
@@ -184,8 +219,8 @@ pub struct RunArgs {
 
 /// A number of CPUs; QEMU's `cpus=` and topology have no meaning here.
 fn cpus(text: &str) -> Result<u16, String> {
-    let number = text.parse().ok().filter(|number| (1..=248).contains(number));
-    number.ok_or_else(|| "write a number from 1 to 248".to_owned())
+    let number = text.parse().ok().filter(|number| (1..=MOST_CPUS).contains(number));
+    number.ok_or_else(|| format!("write a number from 1 to {MOST_CPUS}"))
 }
 
 /// How much is said.
@@ -208,15 +243,63 @@ pub struct Logging {
     pub file: Option<PathBuf>,
 }
 
-impl RunArgs {
-    /// What messages are wanted.
-    pub fn logging(&self) -> Logging {
+impl OutsideArgs {
+    fn logging(&self) -> Logging {
         let verbosity = match self.verbose {
             0 => Verbosity::Warn,
             1 => Verbosity::Info,
             _ => Verbosity::Debug,
         };
         Logging { verbosity, file: self.log_file.clone() }
+    }
+
+    /// Which ways in there shall be.
+    fn management(&self) -> Management {
+        self.management.clone()
+    }
+}
+
+impl ServeArgs {
+    /// What is given up.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.outside.sandbox
+    }
+
+    /// What messages are wanted.
+    pub fn logging(&self) -> Logging {
+        self.outside.logging()
+    }
+
+    /// Which ways in there shall be.
+    pub fn management(&self) -> Management {
+        self.outside.management()
+    }
+
+    /// Where guests run.
+    pub fn host(&self) -> Option<&HostChoice> {
+        self.host.as_ref()
+    }
+
+    /// Where events go.
+    pub fn events(&self) -> Option<&EventTarget> {
+        self.outside.event_monitor.as_ref()
+    }
+}
+
+impl RunArgs {
+    /// What is given up.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.outside.sandbox
+    }
+
+    /// What messages are wanted.
+    pub fn logging(&self) -> Logging {
+        self.outside.logging()
+    }
+
+    /// Which ways in there shall be.
+    pub fn management(&self) -> Management {
+        self.outside.management()
     }
 
     /// What was typed, as a configuration.
@@ -239,18 +322,20 @@ impl RunArgs {
         if self.kernel == Image::Apcheck && (self.initrd.is_some() || self.append.is_some()) {
             return Err("--initrd and --append are for a Linux kernel; give one with --kernel FILE".into());
         }
+        let machine = self.machine.unwrap_or_default();
         Ok(Config {
             host: self.host,
             cpu: self.cpu,
             device,
-            key_wrapping: self.machine.unwrap_or_default(),
+            key_wrapping: machine.key_wrapping,
+            loadparm: machine.loadparm,
             memory: self.memory,
             vcpus: self.smp,
             kernel: self.kernel,
             initrd: self.initrd,
             append: self.append,
             console: self.console,
-            events: self.event_monitor,
+            events: self.outside.event_monitor,
         })
     }
 }

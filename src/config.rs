@@ -4,12 +4,15 @@ mod device;
 mod machine;
 
 pub use device::{DeviceChoice, DeviceError, VfioApOption};
-pub use machine::KeyWrapping;
+pub use machine::{KeyWrapping, Loadparm, MachineOption};
 
 use crate::option::{OptionError, OptionString};
 use adjunct_cpu_model::CpuSpec;
 use adjunct_hypervisor::MemorySize;
 use std::{fmt, os::fd::RawFd, path::PathBuf, str::FromStr};
+
+/// A guest can have this many CPUs, as QEMU's machine (`target/s390x/cpu.h`: `S390_MAX_CPUS`).
+pub const MOST_CPUS: u16 = 248;
 
 /// A guest as the user wants it.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub struct Config {
     pub device: Option<VfioApOption>,
     /// Which wrapping keys it has, if its CPU wraps keys.
     pub key_wrapping: KeyWrapping,
+    /// What the program that it loads is told.
+    pub loadparm: Loadparm,
     /// Its memory.
     pub memory: MemorySize,
     /// Number of vCPUs, at least 1.
@@ -46,6 +51,7 @@ impl Config {
             cpu: CpuSpec::default(),
             device,
             key_wrapping: KeyWrapping::default(),
+            loadparm: Loadparm::default(),
             memory: MemorySize::MEBIBYTE,
             vcpus: 1,
             kernel: Image::Apcheck,
@@ -210,6 +216,36 @@ impl FromStr for EventTarget {
     }
 }
 
+/// Where a management interface listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketTarget {
+    /// A Unix socket, made for this user alone and removed at the end.
+    Path(PathBuf),
+    /// A listening Unix socket that this process inherits.
+    Descriptor(RawFd),
+}
+
+impl fmt::Display for SocketTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "path={}", path.display()),
+            Self::Descriptor(number) => write!(f, "fd={number}"),
+        }
+    }
+}
+
+/// Typed as an [`EventTarget`] is.
+impl FromStr for SocketTarget {
+    type Err = OptionError;
+
+    fn from_str(text: &str) -> Result<Self, OptionError> {
+        text.parse().map(|target| match target {
+            EventTarget::Path(path) => Self::Path(path),
+            EventTarget::Descriptor(number) => Self::Descriptor(number),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +268,8 @@ mod tests {
         assert!("fd=-1".parse::<EventTarget>().is_err());
         assert!("path=/a,fd=3".parse::<EventTarget>().is_err());
         assert!("/a".parse::<EventTarget>().is_err());
+        assert_eq!("path=/a".parse(), Ok(SocketTarget::Path("/a".into())));
+        assert_eq!("fd=3".parse(), Ok(SocketTarget::Descriptor(3)));
     }
 
     proptest! {

@@ -1,9 +1,16 @@
-//! Where the guest's console goes.
+//! Where the guest's console goes, and where what it reads comes from.
 
-use crate::{config::ConsoleTarget, signals::Signals};
+pub mod input;
+pub(crate) mod terminal;
+
+use crate::{
+    config::ConsoleTarget,
+    lossy::{Lossy, Lost},
+};
 use adjunct_devices::sclp::Consoles;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
+    fmt,
     fs::File,
     io::{self, Write},
     os::fd::AsFd,
@@ -19,15 +26,18 @@ pub struct ConsoleError {
     source: io::Error,
 }
 
+/// A file that becomes readable when nobody shall wait any more.
+pub type Stop = Arc<dyn AsFd + Send + Sync>;
+
 /// Opens `target`. The guest has the ASCII console alone: Linux would write its first messages to the
 /// line-mode console too, and a person would read them twice.
 ///
-/// Once `stop` is readable the console waits for its reader no more: what can't be written at once is lost. The second
+/// Once one of `stop` is readable the console waits for its reader no more: what can't be written at once is lost. The second
 /// answer says afterwards whether all that the guest wrote got there.
 ///
 /// # Errors
 /// [`ConsoleError`].
-pub fn open(target: &ConsoleTarget, stop: Option<Arc<Signals>>) -> Result<(Consoles, Written), ConsoleError> {
+pub fn open(target: &ConsoleTarget, stop: Vec<Stop>) -> Result<(Consoles, Written), ConsoleError> {
     let error = |source| ConsoleError { target: target.clone(), source };
     let output: Box<dyn Write + Send> = match target {
         // Off is silence, not the lack of a console, which a guest might not want to live without.
@@ -35,8 +45,7 @@ pub fn open(target: &ConsoleTarget, stop: Option<Arc<Signals>>) -> Result<(Conso
         ConsoleTarget::Stdio => Box::new(Patient { output: io::stdout(), stop }),
         ConsoleTarget::File(path) => Box::new(Patient { output: File::create(path).map_err(error)?, stop }),
     };
-    let lost = Arc::default();
-    let lossy = Lossy { output, lost: Arc::clone(&lost) };
+    let (lossy, lost) = Lossy::new(output);
     Ok((ascii(Box::new(lossy)), Written { target: target.clone(), lost }))
 }
 
@@ -48,7 +57,7 @@ fn ascii(output: Box<dyn Write + Send>) -> Consoles {
 #[derive(Debug)]
 pub struct Written {
     target: ConsoleTarget,
-    lost: Arc<Mutex<Option<io::Error>>>,
+    lost: Lost,
 }
 
 impl Written {
@@ -57,7 +66,7 @@ impl Written {
     /// # Errors
     /// [`ConsoleError`] with the first failure.
     pub fn all(self) -> Result<(), ConsoleError> {
-        match self.lost.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match self.lost.take() {
             Some(source) if source.kind() != io::ErrorKind::BrokenPipe => {
                 Err(ConsoleError { target: self.target, source })
             }
@@ -68,16 +77,28 @@ impl Written {
 
 /// Waits for its reader, who may be slow or asleep, but only until it is told to stop: whoever ends the
 /// guest must not wait for the reader too.
-struct Patient<W, S> {
-    output: W,
-    /// Readable: don't wait.
-    stop: Option<Arc<S>>,
+pub(crate) struct Patient<W> {
+    pub(crate) output: W,
+    /// One is readable: don't wait.
+    pub(crate) stop: Vec<Stop>,
+}
+
+impl<W> fmt::Debug for Patient<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patient").finish_non_exhaustive()
+    }
 }
 
 /// A pipe that can be written takes as much at once (`PIPE_BUF`, pipe(7)).
 const AT_ONCE: usize = 4096;
 
-impl<W: AsFd, S: AsFd> Patient<W, S> {
+impl<W: AsFd> Patient<W> {
+    /// Whether the output takes something without a wait, or would refuse it.
+    pub(crate) fn takes_now(&self) -> bool {
+        let mut file = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut file, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
     /// Waits until the output takes something.
     fn wait(&self) -> io::Result<()> {
         let mut files = vec![PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
@@ -87,14 +108,14 @@ impl<W: AsFd, S: AsFd> Patient<W, S> {
                 return Err(errno.into());
             }
         }
-        match files.get(1).and_then(PollFd::any) {
-            Some(true) => Err(io::Error::new(io::ErrorKind::BrokenPipe, "nobody waits for it any more")),
-            _ => Ok(()),
+        match files[0].any() {
+            Some(true) => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::BrokenPipe, "nobody waits for it any more")),
         }
     }
 }
 
-impl<W: Write + AsFd, S: AsFd> Write for Patient<W, S> {
+impl<W: Write + AsFd> Write for Patient<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.wait()?;
         let taken = self.output.write(&bytes[..bytes.len().min(AT_ONCE)])?;
@@ -104,34 +125,6 @@ impl<W: Write + AsFd, S: AsFd> Write for Patient<W, S> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A full disk is not the guest's fault: what can't be written is dropped, and said at the end.
-struct Lossy {
-    output: Box<dyn Write + Send>,
-    lost: Arc<Mutex<Option<io::Error>>>,
-}
-
-impl Lossy {
-    fn keep_first<T>(&self, result: io::Result<T>, otherwise: T) -> T {
-        result.unwrap_or_else(|error| {
-            self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-            otherwise
-        })
-    }
-}
-
-impl Write for Lossy {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.output.write(bytes);
-        Ok(self.keep_first(written, bytes.len()))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let flushed = self.output.flush();
-        self.keep_first(flushed, ());
         Ok(())
     }
 }
@@ -173,7 +166,7 @@ mod tests {
         // Nobody reads: after 64 KiB the pipe is full, and this would wait for ever.
         let (reader, writer) = io::pipe().expect("a pipe");
         let (stop, mut tell) = io::pipe().expect("another");
-        let mut patient = Patient { output: writer, stop: Some(Arc::new(stop)) };
+        let mut patient = Patient { output: writer, stop: vec![Arc::new(stop)] };
         let writing = thread::spawn(move || {
             let written = patient.write_all(&[b'x'; 1 << 20]);
             (written, patient.write(b"more"))
@@ -188,7 +181,7 @@ mod tests {
     #[test]
     fn what_a_full_disk_loses_is_said_at_the_end_and_not_to_the_guest() {
         let (consoles, written) =
-            open(&ConsoleTarget::File("/dev/full".into()), None).expect("it can be opened");
+            open(&ConsoleTarget::File("/dev/full".into()), Vec::new()).expect("it can be opened");
         let mut console = consoles.ascii.expect("a console");
         assert_eq!(console.write(b"lost").expect("the guest goes on"), 4);
         let said = written.all().expect_err("it is full");

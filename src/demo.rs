@@ -145,9 +145,10 @@ fn build(host: &Host, uuid: Uuid, console: &Kept) -> Result<Machine, DemoError> 
 
 /// Runs all machines at once, each with a loop of its own.
 fn run_all(host: &Host, machines: Vec<Machine>) -> io::Result<Vec<Outcome>> {
-    let (events, watch) = (Events::default(), Watch { input: false, signals: None });
+    let events = Events::default();
     thread::scope(|scope| {
-        let start = |machine| scope.spawn(|| run::run(machine, &*host.sysfs, &events, watch));
+        let run_one = |machine| run::run(machine, host, &events, Watch::default()).map(|ended| ended.outcome);
+        let start = |machine| scope.spawn(move || run_one(machine));
         let loops: Vec<_> = machines.into_iter().map(start).collect();
         let ended = loops
             .into_iter()

@@ -25,11 +25,13 @@ pub enum ExitStatus {
     Interrupted = 130,
     /// Ended by SIGTERM.
     Terminated = 143,
+    /// A thread made a system call that its sandbox forbids.
+    Forbidden = 159,
 }
 
 impl ExitStatus {
     /// All of them, by number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Success,
         Self::GuestFailed,
         Self::Usage,
@@ -39,6 +41,7 @@ impl ExitStatus {
         Self::HungUp,
         Self::Interrupted,
         Self::Terminated,
+        Self::Forbidden,
     ];
 
     /// The number the caller sees.
@@ -60,6 +63,7 @@ impl ExitStatus {
             Self::HungUp => "ended by SIGHUP",
             Self::Interrupted => "ended by SIGINT",
             Self::Terminated => "ended by SIGTERM",
+            Self::Forbidden => "a thread made a system call that its sandbox forbids (SIGSYS); the guest is gone",
         }
     }
 }

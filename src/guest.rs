@@ -1,15 +1,19 @@
-//! `adjunct run`: one guest from its configuration to its end.
+//! `adjunct run` and `adjunct serve`: a VMM from its configuration to its end.
 
 use crate::{
-    config::{Config, ConsoleTarget},
-    console::{self, ConsoleError},
+    config::{Config, EventTarget, HostChoice},
+    console::ConsoleError,
+    control::mailbox,
     event::{Event, Events, EventsError},
     exit_status::ExitStatus,
     host::{Host, HostError},
+    logging::say,
     machine::{BuildError, chain},
-    plan::{PlanError, plan},
-    run::{self, Watch},
+    management::{Management, ManagementError, Servers},
+    plan::PlanError,
+    sandbox::{self, Files, SandboxError},
     signals::Signals,
+    vmm::{After, Verdict, Vmm},
 };
 use std::{io, sync::Arc};
 
@@ -28,6 +32,12 @@ pub enum RunError {
     /// The events can't be sent.
     #[error(transparent)]
     Events(#[from] EventsError),
+    /// A way in can't be opened.
+    #[error(transparent)]
+    Management(#[from] ManagementError),
+    /// Rights can't be given up.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// The host refused.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -45,7 +55,9 @@ impl RunError {
             | Self::Build(BuildError::Load { .. } | BuildError::Memory(_) | BuildError::Descriptor { .. }) => {
                 ExitStatus::Refused
             }
+            Self::Sandbox(error) => error.status(),
             Self::Console(_) | Self::Events(_) => ExitStatus::Output,
+            Self::Management(error) => error.status(),
             Self::Build(BuildError::Kernel(_) | BuildError::Attach(_)) | Self::Loop(_) => {
                 ExitStatus::HostError
             }
@@ -53,47 +65,73 @@ impl RunError {
     }
 }
 
-/// Runs the guest that `config` describes until it ends.
+/// Runs the guest that `config` describes until it ends, or as long as those want who come in by `management`.
 ///
 /// # Errors
 /// [`RunError`]: it never ran, or what it said was lost.
-pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
-    let events = Events::open(config.events.as_ref())?;
-    let ended = Host::open(config.host.as_ref(), config.device.is_some())
+pub fn run(config: Config, management: &Management) -> Result<ExitStatus, RunError> {
+    let events = Arc::new(Events::open(config.events.as_ref())?);
+    let with_device = config.device.is_some();
+    // They are told of the end too.
+    let mut servers = None;
+    let ended = Host::open(config.host.as_ref(), with_device)
         .map_err(RunError::from)
-        .and_then(|host| run_on(&host, config, &events));
+        .and_then(|host| on(&host, &events, management, &mut servers, |vmm| vmm.run(config, After::End)));
+    tell(ended, events)
+}
+
+/// Waits without a guest for those who come in by `management`, and does what they order.
+///
+/// # Errors
+/// [`RunError`]: nobody can come in.
+pub fn serve(
+    host: Option<&HostChoice>,
+    events: Option<&EventTarget>,
+    management: &Management,
+) -> Result<ExitStatus, RunError> {
+    let events = Arc::new(Events::open(events)?);
+    // They are told of the end too.
+    let mut servers = None;
+    let ended = Host::open(host, true).map_err(RunError::from).and_then(|host| {
+        on(&host, &events, management, &mut servers, |vmm| {
+            // What guests will need nobody knows yet.
+            sandbox::keep_to(Files::of_host(&host), false)?;
+            vmm.serve(After::Stay)
+        })
+    });
+    tell(ended, events)
+}
+
+/// What a VMM on `host` does, with the ways in open meanwhile and left open in `servers`.
+fn on(
+    host: &Host,
+    events: &Arc<Events>,
+    management: &Management,
+    servers: &mut Option<Servers>,
+    life: impl FnOnce(Vmm<'_>) -> Result<Verdict, RunError>,
+) -> Result<Verdict, RunError> {
+    // Before any thread is there, so that none takes a signal.
+    let signals = Arc::new(Signals::watch().map_err(RunError::Loop)?);
+    events.stop_waiting_at(signals.clone());
+    let (handle, mailbox) = mailbox().map_err(RunError::Loop)?;
+    *servers = Some(management.open(&handle, events)?);
+    if !management.is_none() {
+        sandbox::enter(sandbox::Thread::Manager).map_err(SandboxError::from)?;
+    }
+    life(Vmm::new(host, events, Some(signals), mailbox))
+}
+
+/// Tells everybody how it ended.
+fn tell(ended: Result<Verdict, RunError>, events: Arc<Events>) -> Result<ExitStatus, RunError> {
     match &ended {
         Ok((status, reason)) => events.send(&Event::ended(*status, reason)),
         Err(error) => events.send(&Event::ended(error.status(), &chain(error))),
     }
     let (status, reason) = ended?;
     if status != ExitStatus::Success {
-        eprintln!("adjunct: the guest: {reason}");
+        say(format_args!("the guest: {reason}"));
         return Ok(status);
     }
     events.all_written()?;
     Ok(status)
-}
-
-/// Runs the guest on an open host; the status and why.
-fn run_on(host: &Host, config: &Config, events: &Events) -> Result<(ExitStatus, String), RunError> {
-    let plan = plan(config, host)?;
-    plan.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    events.send(&Event::HostChecked { host: &host.hypervisor.name(), warnings: plan.warnings() });
-    let (cpu, device) = (plan.cpu_option().to_owned(), plan.device_id());
-    let signals = Arc::new(Signals::watch().map_err(RunError::Loop)?);
-    let (consoles, written) = console::open(&config.console, Some(signals.clone()))?;
-    let machine = plan.build(&*host.hypervisor, consoles)?;
-    events.send(&Event::VmBuilt { cpu: &cpu, vcpus: config.vcpus, memory: config.memory.bytes() });
-    if let Some((id, mdev)) = device.filter(|_| events.are_seen()) {
-        let mdev = mdev.as_ref().map(ToString::to_string);
-        let apqns = machine.apqns(&*host.sysfs);
-        events.send(&Event::ApAttached { id: &id, mdev: mdev.as_deref(), apqns: &apqns });
-    }
-    let watch = Watch { input: config.console == ConsoleTarget::Stdio, signals: Some(&signals) };
-    let outcome = run::run(machine, &*host.sysfs, events, watch).map_err(RunError::Loop)?;
-    if outcome.status() == ExitStatus::Success {
-        written.all()?;
-    }
-    Ok((outcome.status(), outcome.to_string()))
 }

@@ -1,6 +1,6 @@
 //! The host a guest runs on: this machine's KVM, or a simulated one.
 
-use crate::config::HostChoice;
+use crate::{config::HostChoice, logging::say};
 #[cfg(target_arch = "s390x")]
 use adjunct_ap::HostSysfs;
 use adjunct_ap::{Sysfs, Uuid, mdev::Mdev};
@@ -141,10 +141,10 @@ impl Host {
                 Err(none @ (NoKvm::Absent | NoKvm::Foreign)) if with_device => Err(HostError::NoKvm(none)),
                 Err(absent @ (NoKvm::Architecture | NoKvm::Absent | NoKvm::Foreign)) => {
                     let host = Self::simulated(&builtin()?);
-                    eprintln!(
-                        "adjunct: {absent}: using the built-in simulated host (--host sim), which has {}",
+                    say(format_args!(
+                        "{absent}: using the built-in simulated host (--host sim), which has {}",
                         host.mdevs()
-                    );
+                    ));
                     Ok(host)
                 }
                 // Who has KVM and may not use it does not want a simulation instead.

@@ -9,21 +9,31 @@
 //! in `adjunct-hypervisor`, hosts without a mainframe in `adjunct-simulator`. `docs/architecture.md` has the whole.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod control;
+pub mod counts;
 pub mod cpu;
+pub mod ctl;
 pub mod demo;
 pub mod event;
 pub mod exit_status;
 pub mod guest;
 pub mod host;
 pub mod logging;
+mod lossy;
 pub mod machine;
+pub mod management;
 pub mod manual;
 pub mod option;
 pub mod outcome;
 pub mod plan;
+pub mod qmp;
 pub mod run;
+pub mod sandbox;
 pub mod signals;
 pub mod sim;
+pub mod socket;
+pub mod vmm;

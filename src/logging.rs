@@ -1,7 +1,15 @@
 //! Messages for people: to stderr or a file, never to stdout, which is the guest's.
 
-use crate::cli::{Logging, Verbosity};
-use std::{fs::OpenOptions, io, path::PathBuf, sync::Mutex};
+use crate::{
+    cli::{Logging, Verbosity},
+    lossy::{Lossy, Lost},
+};
+use std::{
+    fs::OpenOptions,
+    io::{self, Write},
+    path::PathBuf,
+    sync::Mutex,
+};
 use tracing::{Event, Level, Subscriber, subscriber::set_global_default};
 use tracing_subscriber::{
     fmt::{self, FmtContext, FormatEvent, FormatFields, format::Writer},
@@ -17,12 +25,36 @@ pub struct LogFileError {
     source: io::Error,
 }
 
+/// The log of this process.
+#[derive(Debug)]
+#[must_use = "it knows whether all messages were written"]
+pub struct Log {
+    file: Option<(PathBuf, Lost)>,
+}
+
+impl Log {
+    /// Whether all messages are in the file that they were to go to. Nobody waits for what goes to stderr.
+    ///
+    /// # Errors
+    /// [`LogFileError`] with the first failure.
+    pub fn all_written(&self) -> Result<(), LogFileError> {
+        let Some((path, lost)) = &self.file else { return Ok(()) };
+        lost.take().map_or(Ok(()), |source| Err(LogFileError { path: path.clone(), source }))
+    }
+}
+
+/// One line for people, as `adjunct: …`. A terminal that has gone away is no reason to end.
+pub fn say(line: impl std::fmt::Display) {
+    // At once: a guest may write to the same terminal.
+    let _ = io::stderr().write_all(format!("adjunct: {line}\n").as_bytes());
+}
+
 /// Starts the log that `wanted` describes, for all threads. A file is appended to, with the time of
-/// each message; stderr gets the messages alone.
+/// each message; stderr gets the messages alone. A full disk loses messages and ends nobody.
 ///
 /// # Errors
 /// [`LogFileError`].
-pub fn start(wanted: &Logging) -> Result<(), LogFileError> {
+pub fn start(wanted: &Logging) -> Result<Log, LogFileError> {
     let level = match wanted.verbosity {
         Verbosity::Warn => Level::WARN,
         Verbosity::Info => Level::INFO,
@@ -30,14 +62,19 @@ pub fn start(wanted: &Logging) -> Result<(), LogFileError> {
     };
     let log = fmt::fmt().with_max_level(level).with_ansi(false).with_target(false);
     match &wanted.file {
-        None => install(log.event_format(AsWeSpeak).with_writer(io::stderr).finish()),
+        None => {
+            let stderr = || Lossy::new(io::stderr()).0;
+            install(log.event_format(AsWeSpeak).with_writer(stderr).finish());
+            Ok(Log { file: None })
+        }
         Some(path) => {
             let file = OpenOptions::new().create(true).append(true).open(path);
             let file = file.map_err(|source| LogFileError { path: path.clone(), source })?;
+            let (file, lost) = Lossy::new(file);
             install(log.with_writer(Mutex::new(file)).finish());
+            Ok(Log { file: Some((path.clone(), lost)) })
         }
     }
-    Ok(())
 }
 
 /// Messages on stderr look like the program's other ones: `adjunct: warning: …`.

@@ -1,40 +1,47 @@
 //! From a plan to a machine that is ready to run: the one build order, and what a reset needs again.
 
-use crate::{
-    config::{DeviceChoice, KeyWrapping},
-    plan::{Plan, PlannedDevice},
-};
-use adjunct_ap::{Matrix, Sysfs, Uuid, mdev::Mdev, text::Listing};
-use adjunct_cpu_model::{Cpu, Feature};
+pub(crate) mod ap;
+
+use crate::{config::KeyWrapping, plan::Plan};
+use adjunct_ap::Sysfs;
+use adjunct_cpu_model::{Cpu, CpuSpec, Feature};
 use adjunct_devices::{
     ipl::{Image, LoadError},
     sclp::{Consoles, Sclp, ScpInfo},
-    vfio_ap::{ApBus, AttachError},
+    vfio_ap::AttachError,
 };
 use adjunct_hypervisor::{
-    ApSource, Built, CpuReset, CryptoAttribute, GuestMemory, Hypervisor, KernelError, MemoryError, Psw,
-    RunState, Vcpu, Vm, allocate, apply_cpu_model, descriptor,
+    Built, CpuReset, CryptoAttribute, GuestMemory, Hypervisor, KernelError, MemoryError, Psw, RunState, Vcpu,
+    Vm, allocate, apply_cpu_model,
 };
+use ap::ApSlot;
 use std::{error::Error, fmt, io, os::fd::RawFd, sync::Arc};
 
 /// A VM with its devices, built and loaded.
 pub struct Machine {
     // Fields drop in this order: a device goes before the VM it is in, vCPUs before the VM.
-    pub(crate) ap: ApBus,
+    pub(crate) ap: ApSlot,
     pub(crate) vcpus: Vec<Box<dyn Vcpu>>,
     pub(crate) vm: Arc<dyn Vm>,
     pub(crate) sclp: Sclp,
     pub(crate) reload: Reload,
+    pub(crate) model: Model,
 }
 
-/// What a reset needs again, and whose queues to report.
+/// The guest's CPU model, and how the user wrote it.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    pub(crate) cpu: Cpu,
+    pub(crate) spec: CpuSpec,
+}
+
+/// What a reset needs again.
 #[derive(Clone, Debug)]
 pub(crate) struct Reload {
     pub(crate) memory: GuestMemory,
     pub(crate) image: Image,
     /// None: its CPU wraps no keys.
     pub(crate) key_wrapping: Option<KeyWrapping>,
-    pub(crate) mdev: Option<Uuid>,
 }
 
 impl fmt::Debug for Machine {
@@ -91,16 +98,15 @@ impl Plan {
         let mut proto = host.create_vm()?;
         proto.set_memory(&memory)?;
         apply_cpu_model(&mut *proto, &self.attributes)?;
-        let key_wrapping = self.cpu.has(Feature::Msa3Base).then_some(self.key_wrapping);
+        let key_wrapping = self.model.cpu.has(Feature::Msa3Base).then_some(self.key_wrapping);
         if let Some(keys) = key_wrapping {
             set_wrapping_keys(keys, |attribute| proto.set_crypto(attribute))?;
         }
         // --- the CPU model is frozen from here on ---
         let Built { mut vcpus, vm } = proto.create_vcpus(self.vcpus)?;
-        let mut ap = ApBus::default();
-        if let Some(PlannedDevice { choice, id, .. }) = &self.device {
-            let (_, warnings) = ap.attach(&*vm, source(choice)?, id.as_str())?;
-            warnings.iter().for_each(|warning| tracing::warn!("{}", chain(warning)));
+        let mut ap = ApSlot::default();
+        if let Some(device) = &self.device {
+            ap.plug(&*vm, device.clone())?;
         }
         for vcpu in &mut vcpus {
             let first = vcpu.id() == 0;
@@ -111,9 +117,9 @@ impl Plan {
                 vcpu.state_mut().psw = psw;
             }
         }
-        let sclp = Sclp::new(scp_info(&self.cpu, &self), consoles);
-        let mdev = self.device.and_then(|device| device.uuid);
-        Ok(Machine { ap, vcpus, vm, sclp, reload: Reload { memory, image: self.image, key_wrapping, mdev } })
+        let sclp = Sclp::new(scp_info(&self.model.cpu, &self), consoles);
+        let reload = Reload { memory, image: self.image, key_wrapping };
+        Ok(Machine { ap, vcpus, vm, sclp, reload, model: self.model })
     }
 }
 
@@ -122,6 +128,7 @@ fn scp_info(cpu: &Cpu, plan: &Plan) -> ScpInfo {
     let bytes = cpu.sclp();
     ScpInfo {
         memory: plan.memory.bytes(),
+        loadparm: plan.loadparm.ebcdic(),
         // --smp is at most 248.
         cpus: u8::try_from(plan.vcpus).unwrap_or(u8::MAX),
         ibc: bytes.ibc,
@@ -135,21 +142,6 @@ fn scp_info(cpu: &Cpu, plan: &Plan) -> ScpInfo {
         extended_length: cpu.has(Feature::Els),
         ..ScpInfo::default()
     }
-}
-
-/// What to open. Descriptors are taken over: they close with the device.
-fn source(choice: &DeviceChoice) -> Result<ApSource, BuildError> {
-    let adopt = |key, number| {
-        descriptor::adopt(number).map_err(|source| BuildError::Descriptor { key, number, source })
-    };
-    Ok(match choice {
-        DeviceChoice::Mdev { sysfsdev, backend } => {
-            ApSource::Mdev { path: sysfsdev.clone(), backend: *backend }
-        }
-        DeviceChoice::Descriptors { fd, iommufd } => {
-            ApSource::Descriptors { device: adopt("fd", *fd)?, iommufd: adopt("iommufd", *iommufd)? }
-        }
-    })
 }
 
 /// Fresh wrapping keys or none, first AES, then DEA, as at every reset
@@ -175,23 +167,13 @@ impl Reload {
             None => Ok(()),
         }
     }
-
-    /// The queues that the guest has now, as sysfs writes them.
-    pub(crate) fn apqns(&self, sysfs: &dyn Sysfs) -> Vec<String> {
-        let given = |uuid| Mdev::open(sysfs, uuid).ok()?.guest_matrix().ok();
-        match self.mdev.and_then(given) {
-            Some(Listing { apm, aqm, .. }) => {
-                Matrix { apm, aqm, ..Matrix::EMPTY }.apqns().map(|apqn| apqn.to_string()).collect()
-            }
-            None => Vec::new(),
-        }
-    }
 }
 
 impl Machine {
     /// The queues that the guest has now, as sysfs writes them.
-    pub fn apqns(&self, sysfs: &dyn Sysfs) -> Vec<String> {
-        self.reload.apqns(sysfs)
+    pub fn apqns(&mut self, sysfs: &dyn Sysfs) -> Vec<String> {
+        self.ap.look_first(sysfs);
+        ap::names(&self.ap.queues())
     }
 }
 

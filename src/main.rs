@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use adjunct::{
-    cli::{Cli, Command, with_double_dashes},
-    cpu, demo,
+    cli::{Cli, Command, Logging, with_double_dashes},
+    cpu, ctl, demo,
     exit_status::ExitStatus,
     guest, logging,
     machine::chain,
@@ -26,8 +26,14 @@ fn main() -> ExitCode {
         }
     };
     match cli.command {
-        Command::Run(args) => run(*args),
+        Command::Run(args) => logged(&args.logging(), || run(*args)),
+        Command::Serve(args) => logged(&args.logging(), || serve(&args)),
         Command::Demo => match demo::show(&mut io::stdout().lock()) {
+            Ok(status) => status,
+            Err(error) if error.status() == ExitStatus::Success => ExitStatus::Success,
+            Err(error) => complain(&error, error.status()),
+        },
+        Command::Ctl(args) => match ctl::run(&args) {
             Ok(status) => status,
             Err(error) if error.status() == ExitStatus::Success => ExitStatus::Success,
             Err(error) => complain(&error, error.status()),
@@ -46,22 +52,52 @@ fn main() -> ExitCode {
     .into()
 }
 
+/// Does something with a log, and says at the end if that is not complete.
+fn logged(wanted: &Logging, act: impl FnOnce() -> ExitStatus) -> ExitStatus {
+    let log = match logging::start(wanted) {
+        Ok(log) => log,
+        Err(error) => return complain(&error, ExitStatus::Output),
+    };
+    let status = act();
+    match log.all_written() {
+        Err(error) if status == ExitStatus::Success => complain(&error, ExitStatus::Output),
+        _ => status,
+    }
+}
+
 fn run(args: adjunct::cli::RunArgs) -> ExitStatus {
-    if let Err(error) = logging::start(&args.logging()) {
-        return complain(&error, ExitStatus::Output);
+    let management = args.management();
+    if let Err(error) = args.sandbox().begin(&management.files()) {
+        return complain(&error, error.status());
     }
     match args.into_config() {
-        Ok(config) => guest::run(&config).unwrap_or_else(|error| complain(&error, error.status())),
-        Err(sentence) => {
-            eprintln!("adjunct: {sentence}");
-            ExitStatus::Usage
+        Ok(config) => {
+            guest::run(config, &management).unwrap_or_else(|error| complain(&error, error.status()))
         }
+        Err(sentence) => misuse(&sentence),
     }
+}
+
+fn serve(args: &adjunct::cli::ServeArgs) -> ExitStatus {
+    let management = args.management();
+    if management.is_none() {
+        return misuse("nobody could ask for anything: give --api-socket or --qmp");
+    }
+    if let Err(error) = args.sandbox().begin(&management.files()) {
+        return complain(&error, error.status());
+    }
+    guest::serve(args.host(), args.events(), &management)
+        .unwrap_or_else(|error| complain(&error, error.status()))
+}
+
+fn misuse(sentence: &str) -> ExitStatus {
+    logging::say(sentence);
+    ExitStatus::Usage
 }
 
 /// The one place that prints an error: what, and why, on one line.
 fn complain(error: &(dyn Error + 'static), status: ExitStatus) -> ExitStatus {
-    eprintln!("adjunct: {}", chain(error));
+    logging::say(chain(error));
     status
 }
 

@@ -31,9 +31,7 @@ fn collect(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>
     let page = clap_mangen::Man::new(command.clone().name(name.to_owned())).manual("adjunct");
     let mut text = Vec::new();
     page.render(&mut text)?;
-    if name == "adjunct" || name == "adjunct-run" {
-        exit_statuses().to_writer(&mut text)?;
-    }
+    exit_statuses(statuses_of(name)).to_writer(&mut text)?;
     pages.push((format!("{name}.1"), text));
     for sub in command.get_subcommands() {
         collect(sub, &format!("{name}-{}", sub.get_name()), pages)?;
@@ -41,10 +39,25 @@ fn collect(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>
     Ok(())
 }
 
-fn exit_statuses() -> Roff {
+/// With which statuses a command ends. Commands that run no guest have none of guests and signals.
+fn statuses_of(name: &str) -> &'static [ExitStatus] {
+    const NO_GUEST: &[ExitStatus] = &[
+        ExitStatus::Success,
+        ExitStatus::Usage,
+        ExitStatus::Refused,
+        ExitStatus::HostError,
+        ExitStatus::Output,
+    ];
+    match name {
+        "adjunct" | "adjunct-run" | "adjunct-serve" | "adjunct-demo" => &ExitStatus::ALL,
+        _ => NO_GUEST,
+    }
+}
+
+fn exit_statuses(statuses: &[ExitStatus]) -> Roff {
     let mut section = Roff::new();
     section.control("SH", ["EXIT STATUS"]);
-    for status in ExitStatus::ALL {
+    for status in statuses {
         section.control("TP", []);
         section.text([roman(status.code().to_string())]);
         section.text([roman(status.meaning())]);

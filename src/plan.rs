@@ -3,8 +3,10 @@
 //! Everything that can be known to go wrong is said here, while it costs nothing.
 
 use crate::{
-    config::{Config, DeviceChoice, Image, KeyWrapping, VfioApOption},
+    config::{Config, DeviceChoice, Image, KeyWrapping, Loadparm, VfioApOption},
     host::Host,
+    machine::Model,
+    sim::mount::shown_at,
 };
 use adjunct_ap::{
     Apqn, Uuid,
@@ -12,23 +14,27 @@ use adjunct_ap::{
     why::{self, Diagnosis},
 };
 use adjunct_cpu_model::{
-    Cpu, CpuSpec, Feature, FeatureSet, ModelChoice, Property, ResolveError, Setting,
-    kvm::{ProcessorAttributes, UnknownMachine},
+    Cpu, CpuSpec, Feature, FeatureSet, HostCpu, ModelChoice, Property, ResolveError, Setting,
+    kvm::{MachineAttributes, ProcessorAttributes, UnknownMachine},
 };
 use adjunct_devices::ipl;
 use adjunct_hypervisor::{KernelError, MemorySize};
-use std::{fs, io, os::fd::RawFd, path::PathBuf};
+use std::{
+    fs, io,
+    os::fd::RawFd,
+    path::{Path, PathBuf},
+};
 
 /// A guest that this host can run, as far as looking can tell. Only [`plan`] makes one.
 #[derive(Debug)]
 pub struct Plan {
-    pub(crate) cpu: Cpu,
-    pub(crate) cpu_option: String,
+    pub(crate) model: Model,
     pub(crate) attributes: ProcessorAttributes,
     pub(crate) memory: MemorySize,
     pub(crate) vcpus: u16,
     pub(crate) device: Option<PlannedDevice>,
     pub(crate) key_wrapping: KeyWrapping,
+    pub(crate) loadparm: Loadparm,
     pub(crate) kernel: String,
     pub(crate) image: ipl::Image,
     warnings: Vec<String>,
@@ -36,8 +42,8 @@ pub struct Plan {
 
 impl Plan {
     /// The guest's CPU as `--cpu` took it.
-    pub fn cpu_option(&self) -> &str {
-        &self.cpu_option
+    pub fn cpu_option(&self) -> String {
+        self.model.spec.to_string()
     }
 
     /// What the user calls the AP device, and the UUID of its mediated device, if it is known.
@@ -116,6 +122,15 @@ pub enum PlanError {
         /// What is accepted.
         #[source]
         source: ParsePathError,
+    },
+    /// The path leads into a mount of a simulated host, which a guest gets at by another name.
+    #[error(
+        "--device vfio-ap,{choice} is a simulated host's, which adjunct sim mount shows as files: give its socket \
+         (--control PATH) as --host sim:@PATH, and the device as sysfsdev=/sys/…"
+    )]
+    Mounted {
+        /// As typed.
+        choice: DeviceChoice,
     },
     /// The mediated device can't be had.
     #[error("--device vfio-ap,{choice}: this host has {others}")]
@@ -200,33 +215,28 @@ pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
         return Err(PlanError::TooMuchMemory { asked: config.memory, most: most.memory >> 20 });
     }
     let machine = host.hypervisor.machine()?;
-    let mut host_cpu = machine.decode(&host.hypervisor.capabilities()?)?;
-    host_cpu.features = host_cpu.features.difference(NOT_SERVED);
+    let host_cpu = host_cpu(&machine, host)?;
     let (spec, left_out) = without_unserved(&config.cpu);
     let resolved =
         spec.resolve(&host_cpu).map_err(|source| PlanError::Cpu { spec: config.cpu.clone(), source })?;
     let mut warnings: Vec<String> = left_out.into_iter().collect();
     warnings.extend(resolved.warnings.iter().map(|w| format!("--cpu {}: {w} {}", config.cpu, w.hint())));
+    let model = Model { cpu: resolved.cpu, spec: config.cpu.clone() };
     let device = match &config.device {
+        Some(_) if !host_cpu.features.contains(Feature::Ap) => {
+            return Err(PlanError::NoAp { host: host.hypervisor.name() });
+        }
         Some(option) => {
-            if !host_cpu.features.contains(Feature::Ap) {
-                return Err(PlanError::NoAp { host: host.hypervisor.name() });
-            }
-            if !resolved.cpu.has(Feature::Ap) {
-                return Err(PlanError::ApOff { spec: config.cpu.clone() });
-            }
-            warnings.extend(facility_warnings(&resolved.cpu));
-            let (device, diagnosis) = device(option, host)?;
-            warnings.extend(diagnosis.iter().flat_map(withheld));
+            let (device, said) = device_for(&model, option, host)?;
+            warnings.extend(said);
             Some(device)
         }
         None => None,
     };
-    let attributes = ProcessorAttributes::encode(&resolved.cpu);
+    let attributes = ProcessorAttributes::encode(&model.cpu);
     let uv_feat = attributes.uv_feat;
     Ok(Plan {
-        cpu: resolved.cpu,
-        cpu_option: config.cpu.to_string(),
+        model,
         // A kernel without the attribute (before 6.6) refuses it.
         attributes: ProcessorAttributes {
             uv_feat: uv_feat.filter(|_| machine.uv_feat.is_some()),
@@ -236,6 +246,7 @@ pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
         vcpus: config.vcpus,
         device,
         key_wrapping: config.key_wrapping,
+        loadparm: config.loadparm.clone(),
         kernel: config.kernel.to_string(),
         image: image(config)?,
         warnings,
@@ -280,6 +291,38 @@ fn facility_warnings(cpu: &Cpu) -> impl Iterator<Item = String> {
         .map(|(feature, loss)| format!("--cpu has {feature}=off: {loss}; add {feature}=on"))
 }
 
+/// All that a guest's CPU can have of this host and of adjunct.
+fn host_cpu(machine: &MachineAttributes, host: &Host) -> Result<HostCpu, PlanError> {
+    let mut cpu = machine.decode(&host.hypervisor.capabilities()?)?;
+    cpu.features = cpu.features.difference(NOT_SERVED);
+    Ok(cpu)
+}
+
+/// The CPU of a guest with `--cpu host` here.
+///
+/// # Errors
+/// [`PlanError`]: the host did not answer, or can't be understood.
+pub fn cpu_of(host: &Host) -> Result<Cpu, PlanError> {
+    let spec = CpuSpec::default();
+    let resolved = spec.resolve(&host_cpu(&host.hypervisor.machine()?, host)?);
+    resolved.map(|resolved| resolved.cpu).map_err(|source| PlanError::Cpu { spec, source })
+}
+
+/// The AP device for a guest of this model, there or still to be, and what the user should know of it.
+pub(crate) fn device_for(
+    model: &Model,
+    option: &VfioApOption,
+    host: &Host,
+) -> Result<(PlannedDevice, Vec<String>), PlanError> {
+    if !model.cpu.has(Feature::Ap) {
+        return Err(PlanError::ApOff { spec: model.spec.clone() });
+    }
+    let mut warnings: Vec<String> = facility_warnings(&model.cpu).collect();
+    let (device, diagnosis) = device(option, host)?;
+    warnings.extend(diagnosis.iter().flat_map(withheld));
+    Ok((device, warnings))
+}
+
 /// Finds the mediated device and looks at what a guest would get of it.
 fn device(option: &VfioApOption, host: &Host) -> Result<(PlannedDevice, Option<Diagnosis>), PlanError> {
     let choice = option.choice.clone();
@@ -293,6 +336,9 @@ fn device(option: &VfioApOption, host: &Host) -> Result<(PlannedDevice, Option<D
 /// Which mediated device it is; of a descriptor that can't always be known.
 fn uuid(choice: &DeviceChoice, host: &Host) -> Result<Option<Uuid>, PlanError> {
     match choice {
+        DeviceChoice::Mdev { sysfsdev, .. } if is_of_a_mount(sysfsdev) => {
+            Err(PlanError::Mounted { choice: choice.clone() })
+        }
         DeviceChoice::Mdev { sysfsdev, .. } => mdev::parse_path(&sysfsdev.to_string_lossy())
             .map(Some)
             .map_err(|source| PlanError::Path { choice: choice.clone(), source }),
@@ -305,6 +351,11 @@ fn uuid(choice: &DeviceChoice, host: &Host) -> Result<Option<Uuid>, PlanError> {
             look("fd", *fd)
         }
     }
+}
+
+/// Whether a path leads into a mount of `adjunct sim mount` elsewhere than at `/sys`: there it is whose it seems to be.
+fn is_of_a_mount(path: &Path) -> bool {
+    !path.starts_with("/sys") && shown_at(path).is_some()
 }
 
 fn diagnose(choice: &DeviceChoice, uuid: Uuid, host: &Host) -> Result<Diagnosis, PlanError> {

@@ -1,15 +1,27 @@
-//! The signals that end a guest, as a file.
+//! Signals, taken by a thread of their own.
 //!
-//! Whoever may have to wait watches the file too: the event loop, and a console whose reader is asleep. It
-//! stays readable until the signal is taken out, which is the last thing that is done with it.
+//! The first that ends a guest makes a file readable, and it stays so: whoever may have to wait watches it, the event
+//! loop as well as a console whose reader is asleep. Ending gives back what the host gave, and a host can be slow: who
+//! does not want to wait for that sends SIGINT or SIGTERM again, and the program is gone at once.
+//!
+//! Whatever stops or ends us, a terminal gets its modes back before.
 
-use nix::sys::{
-    signal::{SigSet, SigmaskHow, Signal},
-    signalfd::{SfdFlags, SignalFd},
+use crate::{console::terminal, exit_status::ExitStatus, sandbox};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        eventfd::{EfdFlags, EventFd},
+        signal::{SigSet, SigmaskHow, Signal, raise},
+        signalfd::{SfdFlags, SignalFd},
+    },
+    unistd::getpid,
 };
 use std::{
     fmt, io,
     os::fd::{AsFd, BorrowedFd},
+    process,
+    sync::{Arc, OnceLock},
+    thread::{self, JoinHandle},
 };
 
 /// A signal that ends a guest.
@@ -21,6 +33,8 @@ pub enum Ending {
     Interrupted,
     /// SIGTERM.
     Terminated,
+    /// No signal: whoever types at the guest's console wants it.
+    Asked,
 }
 
 impl fmt::Display for Ending {
@@ -29,60 +43,152 @@ impl fmt::Display for Ending {
             Self::HungUp => "SIGHUP",
             Self::Interrupted => "SIGINT",
             Self::Terminated => "SIGTERM",
+            Self::Asked => "Ctrl-A x",
         })
     }
 }
 
-const ENDING: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
+impl From<Ending> for ExitStatus {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::HungUp => Self::HungUp,
+            Ending::Interrupted => Self::Interrupted,
+            Ending::Terminated => Self::Terminated,
+            Ending::Asked => Self::Success,
+        }
+    }
+}
+
+/// Those that end a guest, and those after which a terminal must be as it was.
+const TAKEN: [Signal; 6] =
+    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGCONT];
 
 /// Takes these signals for as long as it lives; afterwards they do what they did before.
 #[derive(Debug)]
 pub struct Signals {
-    file: SignalFd,
+    came: Arc<Came>,
+    thread: Option<JoinHandle<()>>,
     before: SigSet,
+}
+
+/// What the thread has seen.
+#[derive(Debug)]
+struct Came {
+    file: SignalFd,
+    /// The first signal that ends a guest.
+    first: OnceLock<Ending>,
+    /// Readable once that has come.
+    ready: EventFd,
+    /// Readable once nobody takes signals any more.
+    over: EventFd,
 }
 
 impl Signals {
     /// Takes the signals from now on, in this thread and those that it makes. Other threads must not be there yet.
     ///
     /// # Errors
-    /// The operating system has no such file to give.
+    /// The operating system has no such files or threads to give.
     pub fn watch() -> io::Result<Self> {
-        let ending: SigSet = ENDING.into_iter().collect();
-        let before = ending.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-        let file = SignalFd::with_flags(&ending, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
-        match file {
-            Ok(file) => Ok(Self { file, before }),
-            Err(errno) => {
-                before.thread_set_mask()?;
-                Err(errno.into())
-            }
-        }
+        let taken: SigSet = TAKEN.into_iter().collect();
+        let before = taken.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        Self::start(&taken, before).inspect_err(|_| {
+            // It was the mask of this thread, so it can be again.
+            let _ = before.thread_set_mask();
+        })
     }
 
-    /// Takes the signal that has come out of the file.
+    fn start(taken: &SigSet, before: SigSet) -> io::Result<Self> {
+        let event = || EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
+        let file = SignalFd::with_flags(taken, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let came = Arc::new(Came { file, first: OnceLock::new(), ready: event()?, over: event()? });
+        let thread = {
+            let came = came.clone();
+            thread::Builder::new().name("signals".into()).spawn(move || came.attend())?
+        };
+        Ok(Self { came, thread: Some(thread), before })
+    }
+
+    /// Ends the guest as the first signal does.
+    pub fn ask(&self) {
+        self.came.end(Ending::Asked);
+    }
+
+    /// The first signal that ends a guest, once it has come.
     pub fn take(&self) -> Option<Ending> {
-        let came = self.file.read_signal().ok().flatten()?;
-        match Signal::try_from(i32::try_from(came.ssi_signo).ok()?).ok()? {
-            Signal::SIGHUP => Some(Ending::HungUp),
-            Signal::SIGINT => Some(Ending::Interrupted),
-            _ => Some(Ending::Terminated),
-        }
+        self.came.first.get().copied()
     }
 }
 
-/// Readable when a signal has come.
+/// Readable when a signal that ends a guest has come.
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.came.ready.as_fd()
     }
 }
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        // Who asks a second time has got what he wants.
-        while self.take().is_some() {}
-        // It was the mask of this thread, so it can be again.
+        let _ = self.came.over.write(1);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        // Who asks once more has got what he wants.
+        while self.came.next().is_some() {}
         let _ = self.before.thread_set_mask();
+    }
+}
+
+impl Came {
+    fn attend(&self) {
+        if let Err(refused) = sandbox::enter(sandbox::Thread::Signals) {
+            tracing::error!("signals are taken without a filter: {refused}");
+        }
+        loop {
+            let mut files =
+                [self.file.as_fd(), self.over.as_fd()].map(|file| PollFd::new(file, PollFlags::POLLIN));
+            // Interrupted or not: what is there is looked at.
+            let _ = poll(&mut files, PollTimeout::NONE);
+            if files[1].any() == Some(true) {
+                return;
+            }
+            while let Some(signal) = self.next() {
+                self.act(signal);
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Signal> {
+        let came = self.file.read_signal().ok().flatten()?;
+        Signal::try_from(i32::try_from(came.ssi_signo).ok()?).ok()
+    }
+
+    fn act(&self, signal: Signal) {
+        match signal {
+            Signal::SIGHUP => self.end(Ending::HungUp),
+            Signal::SIGINT => self.end(Ending::Interrupted),
+            Signal::SIGTERM => self.end(Ending::Terminated),
+            Signal::SIGTSTP => {
+                terminal::give_back();
+                // All threads stand still from here on; SIGCONT comes through the file.
+                let _ = nix::sys::signal::kill(getpid(), Signal::SIGSTOP);
+            }
+            Signal::SIGCONT => terminal::take_again(),
+            // SIGQUIT: it does what it does to others, a core dump perhaps.
+            other => {
+                terminal::give_back();
+                let _ = SigSet::from(other).thread_unblock();
+                let _ = raise(other);
+            }
+        }
+    }
+
+    fn end(&self, ending: Ending) {
+        if self.first.set(ending).is_ok() {
+            let _ = self.ready.write(1);
+        } else if matches!(ending, Ending::Interrupted | Ending::Terminated) {
+            // A terminal that goes away can say so twice, by itself and by its shell; these are somebody's wish.
+            terminal::give_back();
+            process::exit(ExitStatus::from(ending).code().into());
+        }
     }
 }

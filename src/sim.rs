@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub mod control;
+mod daemon;
 pub mod mount;
 pub mod serve;
 

@@ -72,6 +72,7 @@ fn help_is_what_was_looked_at() {
     for (name, words) in [
         ("help.txt", vec!["--help"]),
         ("help-run.txt", vec!["run", "--help"]),
+        ("help-ctl.txt", vec!["ctl", "--help"]),
         ("help-sim-mount.txt", vec!["sim", "mount", "--help"]),
     ] {
         let ran = adjunct(&words);
@@ -83,7 +84,9 @@ fn help_is_what_was_looked_at() {
 #[test]
 fn the_manual_pages_in_docs_are_those_of_the_program() {
     for (name, text) in adjunct::manual::pages().expect("rendered") {
-        assert_matches_file(&root().join("docs/man").join(name), &String::from_utf8(text).expect("text"));
+        let text = String::from_utf8(text).expect("text");
+        assert!(text.contains("EXIT STATUS"), "{name}");
+        assert_matches_file(&root().join("docs/man").join(name), &text);
     }
 }
 
@@ -137,9 +140,12 @@ fn every_promise_names_tests_that_exist() {
     for folder in ["src", "tests", "ap", "cpu-model", "devices", "hypervisor", "simulator", "zarch"] {
         sources(&root().join(folder), &mut code);
     }
-    let promises = fs::read_to_string(root().join("docs/promises.md")).expect("readable");
+    let document = |name| fs::read_to_string(root().join(name)).expect("readable");
+    let (promises, threats) = (document("docs/promises.md"), document("docs/threat-model.md"));
     let mut named = 0;
-    for row in promises.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise")) {
+    // Of the threats, the tables whose last column is for tests.
+    let threats = threats.split("shown by |\n").skip(1).flat_map(|table| table.lines().take_while(|l| l.starts_with('|')));
+    for row in promises.lines().chain(threats).filter(|l| l.starts_with("| ") && !l.starts_with("| promise")) {
         let tests = row.rsplit('|').nth(1).expect("a column of tests");
         for test in tests.split('`').skip(1).step_by(2) {
             // A promise to every host is named where it is listed.

@@ -9,6 +9,7 @@ use crate::{
         mdev,
     },
     run::{assert_ran, assert_refused},
+    watching::ctl,
 };
 use adjunct_ap::HostSysfs;
 use adjunct_hypervisor::VfioBackend;
@@ -127,7 +128,7 @@ fn write(attribute: &str, value: &str) {
     fs::write(mdev().join(attribute), value).unwrap_or_else(|e| panic!("{value} to {attribute}: {e}"));
 }
 
-// 188: kvm-s390.c:kvm_arch_crypto_set_masks
+// 188, 189: kvm-s390.c:kvm_arch_crypto_set_masks
 #[test]
 #[ignore = "needs tests/lab"]
 fn sie_is_given_the_masks_of_the_mdev_and_apie() {
@@ -188,7 +189,8 @@ fn an_adapter_that_the_host_loses_leaves_the_guest_and_comes_back() {
     assert_eq!(given(&mdev())[0], [5]);
     if tells_of_changes() {
         let event = guest.wait_for("ap-config-changed");
-        assert!(event.contains("05.0004") && !event.contains("06."), "{event}");
+        assert!(event.contains(r#""removed":["06.0004","06.00ab"]"#), "{event}");
+        assert!(event.contains(r#""apqns":["05.0004","05.00ab"],"added":[]"#), "{event}");
     }
     machine("card-add 6=cex8p");
     scan();
@@ -205,11 +207,30 @@ fn domains_can_be_taken_and_given_while_the_guest_runs() {
     write("unassign_control_domain", "0x47");
     until("the loss", || masks_are([vec![5, 6], vec![0xab], vec![4]]));
     if tells_of_changes() {
-        assert!(!guest.wait_for("ap-config-changed").contains("05.0004"));
+        let event = guest.wait_for("ap-config-changed");
+        assert!(event.contains(r#""removed":["05.0004","06.0004"]"#), "{event}");
     }
     write("assign_domain", "4");
     write("assign_control_domain", "0x47");
     until("the return", || masks_are(whole.clone()));
+    assert_eq!(guest.end_with("TERM"), Some(143));
+}
+
+#[test]
+#[ignore = "needs tests/lab"]
+fn an_adapter_that_is_checkstopped_is_told_with_its_queues_until_it_works_again() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let socket = dir.path().join("api");
+    let path = format!("path={}", socket.display());
+    let mut guest = Running::start(&device(), &[FOR_EVER], &["--api-socket", &path]);
+    for (order, told) in [("cstop 6", r#""apqns":["06.0004","06.00ab"]"#), ("cstart 6", r#""apqns":[]"#)] {
+        machine(order);
+        scan();
+        // The kernel tells nobody; adjunct looks when it is asked.
+        ctl(&socket, &["counters"]);
+        let event = guest.wait_for("ap-checkstopped");
+        assert!(event.contains(told), "{event}");
+    }
     assert_eq!(guest.end_with("TERM"), Some(143));
 }
 
@@ -219,9 +240,14 @@ fn domains_can_be_taken_and_given_while_the_guest_runs() {
 fn removing_the_mdev_takes_the_device_from_the_running_guest() {
     let mut guest = running();
     let mdev = mdev();
+    let had = lines(&mdev, "guest_matrix");
     let remove = mdev.join("remove");
     let administrator = thread::spawn(move || fs::write(remove, "1"));
     guest.wait_for("ap-release-requested");
+    // Its attributes are gone by now: the event says what was seen before.
+    let detached = guest.wait_for("ap-detached");
+    assert!(detached.contains(r#""reason":"host-request""#), "{detached}");
+    assert!(had.iter().all(|apqn| detached.contains(apqn.as_str())), "{detached}");
     administrator.join().expect("no panic").expect("removed");
     assert!(!mdev.exists());
     until("SIE without masks", || masks_are([vec![], vec![], vec![]]));

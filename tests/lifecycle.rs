@@ -13,9 +13,11 @@ use adjunct::{
 };
 use adjunct_ap::Sysfs;
 use adjunct_simulator::SimHost;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
+    os::fd::AsFd,
     path::PathBuf,
     process::{Command, Stdio},
     thread,
@@ -226,8 +228,8 @@ pub(crate) fn each_signal(host: &str) {
     }
 }
 
-#[test]
-fn a_signal_ends_a_guest_whose_console_nobody_reads() {
+/// Writes to its console without end.
+pub(crate) fn talker() -> (TempDir, PathBuf) {
     let code = [
         0xa51e_0076, // llilh %r1,0x76
         0xa51b_0005, // oill  %r1,5         WRITE EVENT DATA
@@ -238,7 +240,12 @@ fn a_signal_ends_a_guest_whose_console_nobody_reads() {
     let text = [b'x'; 200];
     let mut sccb = vec![0, 214, 0, 0, 0, 0, 0, 0, 0, 206, 0x1a, 0, 0, 0];
     sccb.extend(text);
-    let (_dir, file) = image(&code, &[(0x3000, &sccb)]);
+    image(&code, &[(0x3000, &sccb)])
+}
+
+#[test]
+fn a_signal_ends_a_guest_whose_console_nobody_reads() {
+    let (_dir, file) = talker();
     let mut child = command()
         .args(["run", "--host", "sim", "--kernel"])
         .arg(&file)
@@ -251,6 +258,53 @@ fn a_signal_ends_a_guest_whose_console_nobody_reads() {
     assert!(Command::new("kill").arg(child.id().to_string()).status().expect("kill is there").success());
     assert_eq!(child.wait().expect("it ends").code(), Some(143));
     drop(console);
+}
+
+#[test]
+fn a_signal_ends_a_guest_whose_events_nobody_reads() {
+    // It resets itself without end.
+    let psw = 0x0008_0000_8000_0200_u64.to_be_bytes();
+    let (_dir, file) = image(&[0xa728_0001, 0x8302_0308], &[(0, &psw)]);
+    let pipe = FullPipe::new();
+    let mut child = command()
+        .args(["run", "--host", "sim", "--console", "off", "--kernel"])
+        .arg(&file)
+        .arg("--event-monitor")
+        .arg(format!("path={}", pipe.path().display()))
+        .spawn()
+        .expect("adjunct starts");
+    pipe.wait();
+    assert!(Command::new("kill").arg(child.id().to_string()).status().expect("kill is there").success());
+    assert_eq!(child.wait().expect("it ends").code(), Some(143));
+}
+
+/// A named pipe that nobody reads.
+pub(crate) struct FullPipe {
+    dir: TempDir,
+    ends: fs::File,
+}
+
+impl FullPipe {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        // Open at both ends, so that who writes need not wait for a reader to come.
+        let ends = fs::File::options().read(true).write(true).open(path).expect("a pipe");
+        Self { dir, ends }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().join("pipe")
+    }
+
+    /// Waits until nothing more goes in.
+    pub(crate) fn wait(&self) {
+        let mut end = [PollFd::new(self.ends.as_fd(), PollFlags::POLLOUT)];
+        while poll(&mut end, PollTimeout::ZERO).expect("pollable") > 0 {
+            thread::yield_now();
+        }
+    }
 }
 
 /// Runs the image on `host` with the first mdev, while `meanwhile` does something to the host; the events.
@@ -266,10 +320,9 @@ fn run_while(host: &SimHost, file: PathBuf, meanwhile: impl FnOnce(&SimHost) + S
     let events = Events::open(config.events.as_ref()).expect("writable");
     let on = Host::simulated(host);
     let machine = plan(&config, &on).expect("fits").build(host, Kept::default().consoles()).expect("built");
-    let watch = Watch { input: false, signals: None };
     let outcome = thread::scope(|scope| {
         scope.spawn(|| meanwhile(host));
-        run::run(machine, &*on.sysfs, &events, watch).expect("a loop can be set up")
+        run::run(machine, &on, &events, Watch::default()).expect("a loop can be set up").outcome
     });
     events.all_written().expect("written");
     (outcome, fs::read_to_string(monitor).expect("readable"))
@@ -305,7 +358,10 @@ fn queues_that_the_host_takes_are_reported_and_seen_by_the_guest() {
     assert_eq!(outcome.status(), ExitStatus::Success, "{outcome}");
     let mut changes = events.lines().filter(|line| line.contains("ap-config-changed"));
     let first = changes.next().expect("at least one change is reported");
-    assert!(first.contains("\"id\":\"ap0\"") && !first.contains("05.0004"), "{first}");
+    let first: serde_json::Value = serde_json::from_str(first).expect("JSON");
+    assert_eq!(first["id"], "ap0");
+    let has = first["apqns"].as_array().expect("a list");
+    assert!(!has.iter().any(|apqn| apqn == "05.0004"), "{first}");
 }
 
 #[test]

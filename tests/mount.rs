@@ -5,7 +5,7 @@ use crate::{
     golden::assert_golden,
 };
 use adjunct_ap::{HostSysfs, Sysfs};
-use adjunct_simulator::{HostFile, SimHost};
+use adjunct_simulator::{HostFile, SimHost, share::SharedHost};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -13,7 +13,10 @@ use nix::{
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{FileExt, PermissionsExt},
+    os::unix::{
+        fs::{FileExt, PermissionsExt},
+        process::ExitStatusExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -22,9 +25,11 @@ use std::{
 const MDEV: &str = "sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000001";
 
 /// The built-in host, mounted. Dropping it ends the process.
-struct Mounted {
+pub(crate) struct Mounted {
     dir: tempfile::TempDir,
     process: Child,
+    /// Where its socket is, if it has one.
+    sockets: Option<tempfile::TempDir>,
 }
 
 impl Mounted {
@@ -35,19 +40,43 @@ impl Mounted {
 
     fn with(options: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let process = start(dir.path(), options);
-        Self { dir, process }
+        let (process, said) = start(dir.path(), options);
+        assert!(said.contains(&format!("{}/sys is there", dir.path().display())), "{said:?}");
+        Self { dir, process, sockets: None }
+    }
+
+    /// With a socket for orders.
+    pub(crate) fn controlled() -> Self {
+        let sockets = tempfile::tempdir().expect("a temporary directory");
+        let mut mounted = Self::with(&["--control", &socket(&sockets)]);
+        mounted.sockets = Some(sockets);
+        mounted
+    }
+
+    fn socket(&self) -> String {
+        socket(self.sockets.as_ref().expect("it was mounted with a socket"))
+    }
+
+    pub(crate) fn control(&self) -> SharedHost {
+        SharedHost::connect(Path::new(&self.socket())).expect("it is served")
+    }
+
+    /// Carries an order out that is not refused.
+    fn order(&self, words: &[&str]) -> String {
+        let ran = adjunct(&[&["sim", "ctl", "--control", &self.socket()], words].concat());
+        assert_eq!(ran.status, 0, "{words:?}: {}", ran.stderr);
+        ran.stdout
     }
 
     fn path(&self, path: &str) -> PathBuf {
         self.dir.path().join(path)
     }
 
-    fn read(&self, path: &str) -> io::Result<String> {
+    pub(crate) fn read(&self, path: &str) -> io::Result<String> {
         fs::read_to_string(self.path(path))
     }
 
-    fn write(&self, path: &str, text: &str) -> io::Result<usize> {
+    pub(crate) fn write(&self, path: &str, text: &str) -> io::Result<usize> {
         OpenOptions::new().write(true).open(self.path(path))?.write(text.as_bytes())
     }
 
@@ -66,18 +95,22 @@ impl Drop for Mounted {
     }
 }
 
-fn start(dir: &Path, options: &[&str]) -> Child {
+fn socket(dir: &tempfile::TempDir) -> String {
+    dir.path().join("control").display().to_string()
+}
+
+/// The process, and what it says when it is ready.
+fn start(dir: &Path, options: &[&str]) -> (Child, String) {
     let mut process = command()
         .args(["sim", "mount"])
         .args(options)
         .arg(dir)
-        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("adjunct starts");
     let mut line = String::new();
-    BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("readable");
-    assert!(line.contains("/sys is there"), "{line:?}");
-    process
+    BufReader::new(process.stderr.take().expect("a pipe")).read_line(&mut line).expect("readable");
+    (process, line)
 }
 
 fn mounts_on(dir: &Path) -> usize {
@@ -246,14 +279,9 @@ fn an_mdev_that_is_removed_is_gone_for_who_has_its_files_open() {
 #[test]
 #[ignore = "needs FUSE; ./check runs it"]
 fn a_remove_that_waits_for_a_guest_holds_up_nobody() {
-    let sockets = tempfile::tempdir().expect("a temporary directory");
-    let socket = sockets.path().join("control").display().to_string();
-    let mounted = Mounted::with(&["--control", &socket]);
+    let mounted = Mounted::controlled();
     let uuid = MDEV.rsplit('/').next().expect("a name");
-    let guest = |what: &str| {
-        let ran = adjunct(&["sim", "ctl", "--control", &socket, "guest", what, uuid]);
-        assert_eq!(ran.status, 0, "{}", ran.stderr);
-    };
+    let guest = |what: &str| mounted.order(&["guest", what, uuid]);
     guest("open");
     let remove = mounted.path(MDEV).join("remove");
     thread::scope(|scope| {
@@ -276,29 +304,22 @@ fn a_remove_that_waits_for_a_guest_holds_up_nobody() {
 #[test]
 #[ignore = "needs FUSE; ./check runs it"]
 fn reads_that_a_plan_holds_hold_up_nobody() {
-    let sockets = tempfile::tempdir().expect("a temporary directory");
-    let socket = sockets.path().join("control").display().to_string();
-    let mounted = Mounted::with(&["--control", &socket]);
-    let order = |words: &[&str]| {
-        let ran = adjunct(&[&["sim", "ctl", "--control", &socket], words].concat());
-        assert_eq!(ran.status, 0, "{}", ran.stderr);
-        ran.stdout
-    };
+    let mounted = Mounted::controlled();
     const HELD: usize = 4;
     for n in 1..=HELD {
-        order(&["fault", &format!("read on /sys/bus/ap/config_time nth {n}: held door")]);
+        mounted.order(&["fault", &format!("read on /sys/bus/ap/config_time nth {n}: held door")]);
     }
     thread::scope(|scope| {
         let read = || mounted.read("sys/bus/ap/config_time");
         let readers: Vec<_> = (0..HELD).map(|_| scope.spawn(read)).collect();
         // A plan that has struck is no plan any more.
-        while !order(&["faults"]).is_empty() {
+        while !mounted.order(&["faults"]).is_empty() {
             thread::yield_now();
         }
         assert_eq!(mounted.read("sys/bus/ap/poll_thread").expect("readable"), "0\n");
         mounted.write("sys/bus/ap/config_time", "31").expect("taken");
         assert!(readers.iter().all(|reader| !reader.is_finished()));
-        order(&["release", "door"]);
+        mounted.order(&["release", "door"]);
         for reader in readers {
             assert_eq!(reader.join().expect("no panic").expect("readable"), "31\n");
         }
@@ -330,22 +351,15 @@ fn without_memory_for_a_thread_a_file_is_refused_and_the_mount_stays() {
 #[test]
 #[ignore = "needs FUSE; ./check runs it"]
 fn a_host_file_that_is_loaded_takes_all_old_files_along() {
-    let sockets = tempfile::tempdir().expect("a temporary directory");
-    let socket = sockets.path().join("control").display().to_string();
-    let mounted = Mounted::with(&["--control", &socket]);
-    let order = |words: &[&str]| {
-        let ran = adjunct(&[&["sim", "ctl", "--control", &socket], words].concat());
-        assert_eq!(ran.status, 0, "{}", ran.stderr);
-        ran.stdout
-    };
+    let mounted = Mounted::controlled();
     let path = mounted.path(MDEV).join("matrix");
     let mode = || fs::metadata(&path).expect("it is there").permissions().mode() & 0o7777;
     let mut before = File::open(&path).expect("readable");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("its owner may");
     assert_eq!(mode(), 0o400);
-    let file = sockets.path().join("host.toml");
-    fs::write(&file, order(&["dump"])).expect("writable");
-    order(&["load", &file.display().to_string()]);
+    let file = mounted.sockets.as_ref().expect("a folder").path().join("host.toml");
+    fs::write(&file, mounted.order(&["dump"])).expect("writable");
+    mounted.order(&["load", &file.display().to_string()]);
     assert_eq!(errno(before.read(&mut [0; 10])), Some(libc::ENODEV));
     assert_eq!(mode(), 0o444);
 }
@@ -469,4 +483,137 @@ fn the_capture_of_a_mount_is_its_host_file_also_by_way_of_an_archive() {
         (captured.ap.ap_interrupts, captured.ap.ap_domain) = (None, None);
         assert_eq!(captured, file, "{}", ran.stdout);
     }
+}
+
+#[test]
+#[ignore = "needs FUSE; ./check runs it"]
+fn in_the_foreground_it_says_where_files_and_socket_are() {
+    let (dir, sockets) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let control = socket(&sockets);
+    let (process, said) = start(dir.path(), &["--control", &control]);
+    let path = dir.path().display();
+    assert_eq!(
+        said,
+        format!(
+            "{path}/sys is there until SIGTERM, or umount {path}; for adjunct sim ctl there is --control {control}\n"
+        )
+    );
+    assert!(Path::new(&control).exists());
+    drop(Mounted { dir, process, sockets: Some(sockets) });
+}
+
+#[test]
+#[ignore = "needs FUSE; ./check runs it"]
+fn lists_of_processes_call_what_daemon_starts_adjunct() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let name = dir.path().display().to_string();
+    assert_eq!(adjunct(&["sim", "mount", "--daemon", &name]).status, 0);
+    let processes = fs::read_dir("/proc").expect("readable").map(|entry| entry.expect("an entry").path());
+    let ours: Vec<_> = processes
+        .filter_map(|process| Some((fs::read_to_string(process.join("cmdline")).ok()?, process)))
+        .filter(|(words, _)| words.contains(&name))
+        .map(|(words, process)| (words, fs::read_to_string(process.join("comm")).expect("it runs")))
+        .collect();
+    unmount(dir.path());
+    let [(words, called)] = ours.as_slice() else { panic!("one process, not {ours:?}") };
+    assert!(words.starts_with("adjunct\0sim\0mount\0"), "{words:?}");
+    assert_eq!(called, "adjunct\n");
+}
+
+#[test]
+fn a_socket_that_the_mount_would_hide_is_refused() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let name = dir.path().display().to_string();
+    for control in
+        [format!("{name}/control"), format!("{name}/../{}/control", name.rsplit_once('/').expect("a path").1)]
+    {
+        let (status, said) = show(adjunct(&["sim", "mount", "--control", &control, &name]));
+        assert_eq!(
+            (status, said),
+            (
+                3,
+                format!(
+                    "adjunct: --control {control} is below {name}, and would be hidden by what is mounted there; take a path \
+                 elsewhere\n"
+                )
+            )
+        );
+    }
+    assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 0);
+}
+
+#[test]
+#[ignore = "needs FUSE; ./check runs it"]
+fn the_path_of_a_device_in_a_mount_is_answered_with_what_to_write() {
+    let mounted = Mounted::new();
+    let device = format!("vfio-ap,sysfsdev={}", mounted.path(MDEV).display());
+    let ran = adjunct(&["run", "--host", "sim", "--device", &device]);
+    assert_eq!(ran.status, 3, "{ran:?}");
+    assert!(ran.stderr.contains("adjunct sim mount") && ran.stderr.contains("--host sim:@PATH"), "{ran:?}");
+}
+
+/// `drivers/vfio/vfio_main.c: vfio_unregister_group_dev` waits on after a signal, and so does FUSE.
+#[test]
+#[ignore = "needs FUSE; ./check runs it"]
+fn a_remove_that_waits_is_not_interrupted_by_a_signal() {
+    let mounted = Mounted::controlled();
+    let uuid = MDEV.rsplit('/').next().expect("a name");
+    mounted.order(&["guest", "open", uuid]);
+    let remove = mounted.path(MDEV).join("remove");
+    let mut writer =
+        Command::new("sh").args(["-c", "echo 1 > \"$0\""]).arg(&remove).spawn().expect("a shell");
+    while remove.exists() {
+        thread::yield_now();
+    }
+    let process = Pid::from_raw(i32::try_from(writer.id()).expect("a process id"));
+    kill(process, Signal::SIGINT).expect("it waits");
+    for _ in 0..100 {
+        assert_eq!(mounted.read("sys/bus/ap/config_time").expect("readable"), "30\n");
+        assert_eq!(writer.try_wait().expect("a child"), None);
+    }
+    mounted.order(&["guest", "close", uuid]);
+    assert_eq!(writer.wait().expect("it ends").signal(), Some(libc::SIGINT));
+    assert!(!mounted.path(MDEV).exists());
+}
+
+/// `fs/kernfs/file.c: kernfs_fop_open` looks at the inode's mode and at what all files of the device can do;
+/// `drivers/base/core.c: dev_attr_store` and `dev_attr_show` then find that this one can't.
+#[test]
+#[ignore = "needs FUSE; ./check runs it"]
+fn what_has_been_made_writable_can_be_opened_and_still_takes_nothing() {
+    let mounted = Mounted::new();
+    let chmod = |path: &str, mode| {
+        fs::set_permissions(mounted.path(path), fs::Permissions::from_mode(mode)).expect("its owner may");
+    };
+    let (matrix, assign) = (format!("{MDEV}/matrix"), format!("{MDEV}/assign_adapter"));
+    assert_eq!(errno(mounted.write(&matrix, "1")), Some(libc::EACCES));
+    assert_eq!(errno(mounted.read(&assign)), Some(libc::EACCES));
+    chmod(&matrix, 0o644);
+    chmod(&assign, 0o600);
+    assert!(OpenOptions::new().write(true).open(mounted.path(&matrix)).is_ok());
+    assert_eq!(errno(mounted.write(&matrix, "1")), Some(libc::EIO));
+    assert_eq!(errno(mounted.read(&assign)), Some(libc::EIO));
+    // What was taken away is not there for its owner either.
+    chmod(&matrix, 0o200);
+    assert_eq!(errno(mounted.read(&matrix)), Some(libc::EACCES));
+}
+
+#[test]
+#[ignore = "needs FUSE; ./check runs it"]
+fn the_capture_of_a_mount_knows_machine_and_kernel() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let file = host_file(
+        folder.path(),
+        "machine = \"z14.2\"\nkernel = \"6.12\"\n[[ap.card]]\nid = 3\ntype = \"CEX6P\"\n",
+    );
+    let mounted = Mounted::with(&["--host-file", &file.display().to_string()]);
+    let sys = mounted.path("sys").display().to_string();
+    let ran = adjunct(&["sim", "capture", "--sys", &sys]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let (captured, of) = (HostFile::parse(&ran.stdout), HostFile::read(&file));
+    let (captured, of) = (captured.expect("a host file"), of.expect("a host file"));
+    assert_eq!((captured.machine.name, captured.kernel), (of.machine.name, of.kernel));
+    assert!(!ran.stdout.contains("is taken for"), "{}", ran.stdout);
+    let ran = adjunct(&["sim", "capture", "--sys", &sys, "--kernel", "7.0"]);
+    assert_eq!(HostFile::parse(&ran.stdout).expect("a host file").kernel.name(), "7.0");
 }

@@ -3,6 +3,7 @@
 //! docs/testing.md says how to run these on a real host; the lab (`tests/lab`) runs them too.
 
 pub(crate) mod guests;
+mod qmp;
 pub(crate) mod vfio;
 
 use adjunct_hypervisor::kvm::Kvm;

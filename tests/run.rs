@@ -264,7 +264,7 @@ fn events_are_one_json_object_a_line_from_the_look_at_the_host_to_the_end() {
     let text = std::fs::read_to_string(file).expect("written");
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let names: Vec<_> = events.iter().filter_map(|event| event["event"].as_str()).collect();
-    assert_eq!(names, ["host-checked", "vm-built", "ap-attached", "ended"]);
+    assert_eq!(names, ["host-checked", "vm-built", "ap-attached", "guest-ended", "ended"]);
     assert_golden("events-guest-2.jsonl", &text);
 }
 

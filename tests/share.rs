@@ -44,7 +44,7 @@ impl Shared {
     }
 
     /// For `--host`.
-    fn option(&self) -> String {
+    pub(crate) fn option(&self) -> String {
         format!("sim:@{}", self.path().display())
     }
 
@@ -53,7 +53,7 @@ impl Shared {
     }
 
     /// Carries an order out that is not refused.
-    fn order(&self, order: &str) -> String {
+    pub(crate) fn order(&self, order: &str) -> String {
         let ran = self.ctl(order);
         assert_eq!(ran.status, 0, "{order}: {ran:?}");
         ran.stdout
@@ -166,7 +166,7 @@ fn what_ctl_changes_is_there_for_everybody_and_what_it_can_not_change_is_refused
     let client = shared.connect();
     assert_eq!(client.read("devices/ap/card07/type").expect("it is there"), "CEX8C\n");
     let again = shared.ctl("card add 7 CEX8C");
-    assert_eq!((again.status, again.stderr.as_str()), (3, "adjunct: card 7 is there already\n"));
+    assert_eq!((again.status, again.stderr.as_str()), (3, "adjunct: card07 is there already\n"));
     let unknown = shared.ctl("card eject 7");
     assert_eq!(unknown.status, 2, "{unknown:?}");
     assert!(unknown.stderr.starts_with("adjunct: write card add ID TYPE or "), "{unknown:?}");
@@ -235,8 +235,7 @@ fn a_guest_elsewhere_gives_its_mdev_back_when_the_host_asks() {
     let guest = shared.start(0, &file);
     shared.connect().write(&attribute(0, "remove"), "1").expect("it is removed");
     // The guest runs on without.
-    let kill = Command::new("kill").arg(guest.child.id().to_string()).status();
-    assert!(kill.expect("kill is there").success());
+    end(guest.child.id());
     let ran = guest.end();
     assert_eq!(ran.status, 143, "{ran:?}");
     assert!(ran.stdout.contains("{\"event\":\"ap-release-requested\",\"id\":\"ap0\"}\n"), "{ran:?}");
@@ -306,6 +305,7 @@ fn a_dump_loaded_again_is_the_same_host() {
     shared.order(&format!("guest open {}", uuid(0)));
     let refused = shared.ctl(&load);
     assert_eq!(refused.status, 3, "{refused:?}");
+    assert!(refused.stderr.starts_with(&format!("adjunct: {load}: ")), "{refused:?}");
     assert!(refused.stderr.contains("is open in a VM"), "{refused:?}");
     shared.order(&format!("guest close {}", uuid(0)));
     shared.order(&load);
@@ -313,6 +313,10 @@ fn a_dump_loaded_again_is_the_same_host() {
     fs::write(&file, "kernel = \"6.12\"\n").expect("writable");
     let other = shared.ctl(&load);
     assert!(other.status == 3 && other.stderr.contains("start another host"), "{other:?}");
+    fs::write(&file, "cards = 7\n").expect("writable");
+    let bad = shared.ctl(&load);
+    assert_eq!(bad.status, 3, "{bad:?}");
+    assert!(bad.stderr.starts_with(&format!("adjunct: {load}: ")) && bad.stderr.contains("cards"), "{bad:?}");
 }
 
 #[test]
@@ -412,7 +416,7 @@ fn a_host_that_is_served_is_there_until_a_signal_ends_it_and_is_served_once() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("host");
     let serve = ["sim", "serve", "--control", path.to_str().expect("text")];
-    let mut server = command().args(serve).spawn().expect("adjunct starts");
+    let mut server = command().args(serve).stderr(Stdio::null()).spawn().expect("adjunct starts");
     while !path.exists() {
         assert_eq!(server.try_wait().expect("a child"), None, "it serves");
         thread::yield_now();
@@ -421,8 +425,132 @@ fn a_host_that_is_served_is_there_until_a_signal_ends_it_and_is_served_once() {
     assert_eq!(second.status, 3, "{second:?}");
     assert!(second.stderr.contains("served there already"), "{second:?}");
     assert_eq!(ctl(&path, "held").status, 0);
-    let kill = Command::new("kill").arg(server.id().to_string()).status();
-    assert!(kill.expect("kill is there").success());
+    end(server.id());
     assert_eq!(server.wait().expect("it ends").code(), Some(0));
     assert!(!path.exists());
+}
+
+#[test]
+fn what_is_no_order_is_an_error_of_use_and_answered_with_what_to_write() {
+    // Nobody is asked.
+    let nowhere = Path::new("/nonexistent");
+    for (order, said) in [
+        ("load", "write load FILE"),
+        ("load a b", "write load FILE"),
+        ("log --follow", "--follow is for the order uevents"),
+        (
+            "eject",
+            "there is no order \"eject\"; there are card, domain, control-domain, queue, guest, apcb, ",
+        ),
+        ("eject", ", dump, load"),
+        ("fault write: fails EFOO", "or one of E2BIG, EACCES, EADDRINUSE, "),
+        ("queue stuck 5.4", "\"5.4\" is not a queue"),
+    ] {
+        let ran = ctl(nowhere, order);
+        assert_eq!(ran.status, 2, "{order}: {ran:?}");
+        assert!(ran.stderr.starts_with("adjunct: ") && ran.stderr.contains(said), "{order}: {ran:?}");
+        assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+    }
+}
+
+#[test]
+fn a_queue_that_is_not_there_can_not_be_stuck() {
+    let shared = Shared::new();
+    for (order, said) in [
+        ("queue stuck 09.0004", "there is no queue 09.0004"),
+        ("queue free 05.0003", "there is no queue 05.0003"),
+        ("queue free 05.0004", "queue 05.0004 is free already"),
+    ] {
+        let ran = shared.ctl(order);
+        assert_eq!((ran.status, ran.stderr), (3, format!("adjunct: {said}\n")), "{order}");
+    }
+    shared.order("queue stuck 05.0004");
+    assert_eq!(shared.ctl("queue stuck 05.0004").status, 3);
+    shared.order("queue free 05.0004");
+}
+
+#[test]
+fn who_follows_uevents_is_told_what_was_and_what_comes_until_the_host_ends() {
+    let mut shared = Shared::new();
+    let before = shared.order("uevents");
+    let path = shared.path().display().to_string();
+    let mut follower = command()
+        .args(["sim", "ctl", "--control", &path, "uevents", "--follow"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("adjunct starts");
+    let mut lines = BufReader::new(follower.stdout.take().expect("a pipe")).lines();
+    let mut next = || lines.next().expect("a line").expect("text");
+    for line in before.lines() {
+        assert_eq!(next(), line);
+    }
+    // One after the other: each is told while it follows.
+    for order in ["card add 7 CEX8C", "card remove 7"] {
+        let known = shared.order("uevents").lines().count();
+        shared.order(order);
+        let told = shared.order("uevents");
+        assert!(told.lines().count() > known, "{order}");
+        for line in told.lines().skip(known) {
+            assert_eq!(next(), line);
+        }
+    }
+    drop(shared.served.take());
+    assert!(lines.next().is_none());
+    let ended = Ran::from(follower.wait_with_output().expect("it ends"));
+    assert_eq!(ended.status, 4, "{ended:?}");
+    assert!(ended.stderr.contains("the simulated host is gone"), "{ended:?}");
+}
+
+#[test]
+fn what_is_served_says_so_on_stderr() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("host").display().to_string();
+    let mut server = command()
+        .args(["sim", "serve", "--control", &path])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("adjunct starts");
+    let mut line = String::new();
+    BufReader::new(server.stderr.take().expect("a pipe")).read_line(&mut line).expect("readable");
+    assert_eq!(line, format!("a simulated gen16a with kernel 7.2 is served at {path} until SIGTERM\n"));
+    assert_eq!(ctl(Path::new(&path), "held").status, 0, "it is there by now");
+    end(server.id());
+    assert_eq!(server.wait().expect("it ends").code(), Some(0));
+}
+
+/// The process that listens at a socket.
+fn server_of(path: &Path) -> u32 {
+    let stream = UnixStream::connect(path).expect("it is served");
+    let peer = nix::sys::socket::getsockopt(&stream, nix::sys::socket::sockopt::PeerCredentials);
+    u32::try_from(peer.expect("a Unix socket").pid()).expect("a process")
+}
+
+// Not as an emulated program, which can't start itself.
+#[cfg(not(target_arch = "s390x"))]
+#[test]
+fn a_host_is_served_in_the_background_by_a_process_called_adjunct() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("host");
+    let serve = ["sim", "serve", "--daemon", "--control", path.to_str().expect("text")];
+    let ran = adjunct(&serve);
+    assert_eq!((ran.status, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));
+    let server = server_of(&path);
+    let called = fs::read_to_string(format!("/proc/{server}/comm"));
+    let second = adjunct(&serve);
+    let answer = ctl(&path, "held");
+    end(server);
+    while path.exists() {
+        thread::yield_now();
+    }
+    assert_eq!(called.expect("it runs"), "adjunct\n");
+    assert_eq!(answer.status, 0, "{answer:?}");
+    assert_eq!(second.status, 3);
+    assert!(second.stderr.contains("served there already"), "{second:?}");
+}
+
+/// SIGTERM.
+fn end(process: u32) {
+    let kill = Command::new("kill").arg(process.to_string()).status();
+    assert!(kill.expect("kill is there").success());
 }

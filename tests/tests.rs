@@ -1,7 +1,9 @@
 //! One integration binary: adjunct as its users run it, and what must hold of the tree.
 
 mod acts;
+mod api;
 mod command;
+mod console;
 mod conformance;
 mod conformance_rows;
 mod cpu;
@@ -12,11 +14,17 @@ mod guest_image;
 #[cfg(target_arch = "s390x")]
 mod lab;
 mod layers;
+mod life;
 mod lifecycle;
 mod mount;
 mod plan;
 mod programs;
+mod qmp;
 #[cfg(target_arch = "s390x")]
 mod real_host;
+mod resets;
 mod run;
+mod sandbox;
 mod share;
+mod sweep;
+mod watching;

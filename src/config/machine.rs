@@ -1,9 +1,10 @@
 //! `--machine …`.
 
 use crate::option::{OptionError, OptionString};
-use std::str::FromStr;
+use adjunct_devices::sclp::to_ebcdic;
+use std::{fmt, str::FromStr};
 
-/// `--machine [aes-key-wrap=on|off][,dea-key-wrap=on|off]`: whether a guest whose CPU wraps keys gets a new
+/// Whether a guest whose CPU wraps keys gets a new
 /// wrapping key of each kind at every reset, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyWrapping {
@@ -20,9 +21,55 @@ impl Default for KeyWrapping {
     }
 }
 
-const KEYS: &[&str] = &["aes-key-wrap", "dea-key-wrap"];
+/// The parameter of the load: up to eight capital letters, digits, full stops and blanks for the program that is loaded,
+/// as on a mainframe's console. Written small they are taken as capitals (QEMU: `hw/s390x/ipl.c:
+/// s390_ipl_fmt_loadparm`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loadparm(String);
 
-impl FromStr for KeyWrapping {
+impl Loadparm {
+    const MOST: usize = 8;
+
+    /// In EBCDIC, filled up with blanks.
+    pub fn ebcdic(&self) -> [u8; Self::MOST] {
+        let mut bytes = [0x40; Self::MOST];
+        bytes.iter_mut().zip(to_ebcdic(&self.0)).for_each(|(byte, letter)| *byte = letter);
+        bytes
+    }
+}
+
+impl fmt::Display for Loadparm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Loadparm {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let text = text.to_ascii_uppercase();
+        let takes = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || ". ".contains(c);
+        if text.len() <= Self::MOST && text.chars().all(takes) {
+            Ok(Self(text))
+        } else {
+            Err("write up to 8 letters, digits, full stops and blanks")
+        }
+    }
+}
+
+/// `--machine KEY=VALUE,…`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MachineOption {
+    /// `aes-key-wrap=on|off`, `dea-key-wrap=on|off`.
+    pub key_wrapping: KeyWrapping,
+    /// `loadparm=TEXT`.
+    pub loadparm: Loadparm,
+}
+
+const KEYS: &[&str] = &["aes-key-wrap", "dea-key-wrap", "loadparm"];
+
+impl FromStr for MachineOption {
     type Err = OptionError;
 
     fn from_str(text: &str) -> Result<Self, OptionError> {
@@ -33,8 +80,17 @@ impl FromStr for KeyWrapping {
             None => {}
         }
         let [aes, dea] = ["aes-key-wrap", "dea-key-wrap"].map(|key| (key, option.take(key)));
+        let loadparm = option.take("loadparm");
         option.finish(KEYS)?;
-        Ok(Self { aes: switch(aes)?, dea: switch(dea)? })
+        let key_wrapping = KeyWrapping { aes: switch(aes)?, dea: switch(dea)? };
+        let loadparm = loadparm.map_or(Ok(Loadparm::default()), |value| {
+            value.parse().map_err(|reason: &str| OptionError::BadValue {
+                key: "loadparm",
+                value,
+                reason: reason.into(),
+            })
+        })?;
+        Ok(Self { key_wrapping, loadparm })
     }
 }
 
@@ -55,7 +111,7 @@ mod tests {
 
     #[test]
     fn both_keys_are_there_unless_switched_off() {
-        let read = |text: &str| text.parse::<KeyWrapping>().expect(text);
+        let read = |text: &str| text.parse::<MachineOption>().expect(text).key_wrapping;
         assert_eq!(KeyWrapping::default(), KeyWrapping { aes: true, dea: true });
         assert_eq!(read("aes-key-wrap=off"), KeyWrapping { aes: false, dea: true });
         assert_eq!(read("dea-key-wrap=off,aes-key-wrap=on"), KeyWrapping { aes: true, dea: false });
@@ -63,16 +119,28 @@ mod tests {
 
     #[test]
     fn a_machine_type_and_other_switches_are_refused_with_what_is_known() {
-        let refused = |text: &str| text.parse::<KeyWrapping>().expect_err(text).to_string();
+        let refused = |text: &str| text.parse::<MachineOption>().expect_err(text).to_string();
         assert_eq!(
             refused("s390-ccw-virtio,aes-key-wrap=off"),
-            "there is no option \"s390-ccw-virtio\"; known are aes-key-wrap, dea-key-wrap"
+            "there is no option \"s390-ccw-virtio\"; known are aes-key-wrap, dea-key-wrap, loadparm"
         );
         assert_eq!(
             refused("accel=kvm"),
-            "there is no option \"accel\"; known are aes-key-wrap, dea-key-wrap"
+            "there is no option \"accel\"; known are aes-key-wrap, dea-key-wrap, loadparm"
         );
         assert_eq!(refused("aes-key-wrap"), "\"aes-key-wrap\" is not of the form key=value");
         assert_eq!(refused("aes-key-wrap=no"), "aes-key-wrap=no can't be taken: write on or off");
+    }
+
+    #[test]
+    fn a_load_parameter_is_up_to_eight_ebcdic_capitals() {
+        let read = |text: &str| text.parse::<MachineOption>().expect(text).loadparm;
+        assert_eq!(read("aes-key-wrap=off").ebcdic(), [0x40; 8]);
+        assert_eq!(read("loadparm=watch").ebcdic(), *b"\xe6\xc1\xe3\xc3\xc8\x40\x40\x40");
+        assert_eq!(read("loadparm=A.9Z 123").to_string(), "A.9Z 123");
+        for text in ["loadparm=123456789", "loadparm=no-way", "loadparm=größe"] {
+            let refused = text.parse::<MachineOption>().expect_err(text).to_string();
+            assert!(refused.contains("up to 8 letters"), "{refused}");
+        }
     }
 }

@@ -1,13 +1,20 @@
 //! Where each vCPU is: running in its thread, or here with the event loop.
 
 use super::vcpu::{self, Shared, Why};
+use crate::{
+    control::{VcpuInfo, VcpuState},
+    outcome::Broken,
+    sandbox,
+};
 use adjunct_devices::sigp::Answer;
-use adjunct_hypervisor::{CpuReset, EventFd, KernelError, Kick, Psw, RunState, Vcpu};
+use adjunct_hypervisor::{CpuReset, CpuState, EventFd, KernelError, Kick, RunState, Vcpu};
+use nix::unistd::gettid;
 use std::{
     collections::VecDeque,
     io,
     sync::{
         Arc,
+        atomic::{AtomicI32, Ordering},
         mpsc::{self, Receiver, Sender},
     },
     thread::{self, JoinHandle},
@@ -30,8 +37,10 @@ enum Doing {
     Running,
     /// Back from its thread; its report is not served yet.
     Back,
+    /// Kept here while the guest is paused.
+    Held,
     Stopped,
-    Waiting(Psw),
+    Waiting,
 }
 
 #[derive(Debug)]
@@ -39,6 +48,8 @@ struct Seat {
     vcpu: Option<Box<dyn Vcpu>>,
     doing: Doing,
     kicker: Arc<dyn Kick>,
+    /// 0 until the thread runs.
+    thread_id: Arc<AtomicI32>,
     to_thread: Option<Sender<Box<dyn Vcpu>>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -50,6 +61,7 @@ pub(super) struct Seats {
     returned: Receiver<Returned>,
     ready: Arc<EventFd>,
     unserved: VecDeque<Report>,
+    paused: bool,
 }
 
 impl Seats {
@@ -57,10 +69,12 @@ impl Seats {
     pub(super) fn new(vcpus: Vec<Box<dyn Vcpu>>, shared: &Arc<Shared>) -> io::Result<Self> {
         let (to_loop, returned) = mpsc::channel();
         let ready = Arc::new(EventFd::new(EFD_CLOEXEC | EFD_NONBLOCK)?);
-        let mut all = Self { seats: Vec::new(), returned, ready, unserved: VecDeque::new() };
+        let mut all = Self { seats: Vec::new(), returned, ready, unserved: VecDeque::new(), paused: false };
         for vcpu in vcpus {
             let (to_thread, from_loop) = mpsc::channel();
-            let desk = Desk { to_loop: to_loop.clone(), ready: all.ready.clone(), cpu: vcpu.id() };
+            let thread_id = Arc::new(AtomicI32::new(0));
+            let (to_loop, ready) = (to_loop.clone(), all.ready.clone());
+            let desk = Desk { to_loop, ready, cpu: vcpu.id(), thread_id: thread_id.clone() };
             let shared = shared.clone();
             let thread = thread::Builder::new()
                 .name(format!("vcpu{}", vcpu.id()))
@@ -69,6 +83,7 @@ impl Seats {
                 kicker: vcpu.kicker(),
                 vcpu: Some(vcpu),
                 doing: Doing::Stopped,
+                thread_id,
                 to_thread: Some(to_thread),
                 thread: Some(thread),
             });
@@ -86,14 +101,14 @@ impl Seats {
         usize::from(cpu) < self.seats.len()
     }
 
-    /// The next report, if one is there.
+    /// The next report, if one is there and the guest is not paused.
     pub(super) fn next_report(&mut self) -> Option<Report> {
         // Before looking: what comes after this makes the descriptor readable again.
         let _ = self.ready.read();
         while let Ok(returned) = self.returned.try_recv() {
             self.note(returned);
         }
-        self.unserved.pop_front()
+        if self.paused { None } else { self.unserved.pop_front() }
     }
 
     fn note(&mut self, (cpu, back): Returned) {
@@ -104,7 +119,7 @@ impl Seats {
                 seat.vcpu = Some(vcpu);
                 why
             }
-            None => Why::Broken(vcpu::Broken::Unserved("a fault of adjunct's own".into(), Box::default())),
+            None => Why::Broken(Broken::Unserved("a fault of adjunct's own".into())),
         };
         self.unserved.push_back(Report { cpu, why });
     }
@@ -135,6 +150,48 @@ impl Seats {
         reports.find(|report| lost(report.cpu) || matches!(report.why, Why::Refused(_)))
     }
 
+    /// Waits until every vCPU is here, and keeps them all until [`Seats::resume`]; what they wanted waits too.
+    pub(super) fn pause(&mut self) {
+        self.paused = true;
+        for cpu in 0..self.seats.len() {
+            let address = u16::try_from(cpu).unwrap_or(u16::MAX);
+            self.gather(address);
+            let wants_something = self.unserved.iter().any(|report| report.cpu == address);
+            if self.seats[cpu].doing == Doing::Back && !wants_something {
+                self.seats[cpu].doing = Doing::Held;
+            }
+        }
+    }
+
+    /// Lets the vCPUs go on that were kept. What others had wanted can be served.
+    pub(super) fn resume(&mut self) {
+        self.paused = false;
+        for cpu in 0..self.seats.len() {
+            if self.seats[cpu].doing == Doing::Held {
+                self.run(u16::try_from(cpu).unwrap_or(u16::MAX));
+            }
+        }
+    }
+
+    /// Whether vCPUs are kept here.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// What there is to say of each CPU, by address.
+    pub(super) fn info(&self) -> Vec<VcpuInfo> {
+        let of = |(address, seat): (u16, &Seat)| VcpuInfo {
+            address,
+            state: match seat.doing {
+                Doing::Running | Doing::Back | Doing::Held => VcpuState::Operating,
+                Doing::Stopped => VcpuState::Stopped,
+                Doing::Waiting => VcpuState::DisabledWait,
+            },
+            thread_id: Some(seat.thread_id.load(Ordering::Relaxed)).filter(|id| *id != 0),
+        };
+        (0..).zip(&self.seats).map(of).collect()
+    }
+
     /// Does something with a vCPU that is here; one whose thread broke is passed over.
     pub(super) fn vcpu<T>(&mut self, cpu: u16, act: impl FnOnce(&mut dyn Vcpu) -> T) -> Option<T> {
         self.seats[usize::from(cpu)].vcpu.as_mut().map(|vcpu| act(vcpu.as_mut()))
@@ -156,13 +213,15 @@ impl Seats {
     }
 
     /// Hands a vCPU that is here to its thread, unless it still wants something: it goes on when
-    /// that is served.
+    /// that is served; or unless the guest is paused: it goes on with that.
     pub(super) fn run(&mut self, cpu: u16) {
         if self.unserved.iter().any(|report| report.cpu == cpu) {
             return;
         }
         let seat = &mut self.seats[usize::from(cpu)];
-        if let (Some(vcpu), Some(to_thread)) = (seat.vcpu.take(), &seat.to_thread) {
+        if self.paused {
+            seat.doing = Doing::Held;
+        } else if let (Some(vcpu), Some(to_thread)) = (seat.vcpu.take(), &seat.to_thread) {
             seat.doing = Doing::Running;
             // A thread that broke has said so, and that report ends the guest.
             let _ = to_thread.send(vcpu);
@@ -188,8 +247,8 @@ impl Seats {
     }
 
     /// Notes that the CPU waits for nothing.
-    pub(super) fn wait(&mut self, cpu: u16, psw: Psw) {
-        self.seats[usize::from(cpu)].doing = Doing::Waiting(psw);
+    pub(super) fn wait(&mut self, cpu: u16) {
+        self.seats[usize::from(cpu)].doing = Doing::Waiting;
     }
 
     /// Whether the CPU is stopped.
@@ -204,21 +263,24 @@ impl Seats {
 
     /// Forgets that the CPU has come back because it waits for nothing: there is something now.
     pub(super) fn wake(&mut self, cpu: u16) {
-        self.unserved.retain(|report| report.cpu != cpu || !matches!(report.why, Why::DisabledWait(_)));
+        self.unserved.retain(|report| report.cpu != cpu || !matches!(report.why, Why::DisabledWait));
     }
 
     /// Whether no CPU will ever do anything again.
     pub(super) fn all_at_rest(&self) -> bool {
         self.unserved.is_empty()
-            && self.seats.iter().all(|seat| matches!(seat.doing, Doing::Stopped | Doing::Waiting(_)))
+            && self.seats.iter().all(|seat| matches!(seat.doing, Doing::Stopped | Doing::Waiting))
     }
 
-    /// The PSW of the first CPU that waits for nothing.
-    pub(super) fn first_wait(&self) -> Option<Psw> {
-        self.seats.iter().find_map(|seat| match seat.doing {
-            Doing::Waiting(psw) => Some(psw),
-            _ => None,
-        })
+    /// The first CPU that waits for nothing.
+    pub(super) fn first_wait(&self) -> Option<u16> {
+        let waits = self.seats.iter().position(|seat| seat.doing == Doing::Waiting)?;
+        u16::try_from(waits).ok()
+    }
+
+    /// The registers of a CPU that is here; of one whose thread broke nothing is known.
+    pub(super) fn registers(&mut self, cpu: u16) -> Box<CpuState> {
+        self.vcpu(cpu, |vcpu| Box::new(vcpu.state().clone())).unwrap_or_default()
     }
 }
 
@@ -241,12 +303,18 @@ struct Desk {
     to_loop: Sender<Returned>,
     ready: Arc<EventFd>,
     cpu: u16,
+    thread_id: Arc<AtomicI32>,
 }
 
 impl Desk {
     fn work(self, from_loop: &Receiver<Box<dyn Vcpu>>, shared: &Shared) {
+        self.thread_id.store(gettid().as_raw(), Ordering::Relaxed);
+        let mut kept = sandbox::enter(sandbox::Thread::Vcpu);
         while let Ok(mut vcpu) = from_loop.recv() {
-            let why = vcpu::run(vcpu.as_mut(), shared);
+            let why = match std::mem::replace(&mut kept, Ok(())) {
+                Ok(()) => vcpu::run(vcpu.as_mut(), shared),
+                Err(refused) => Why::Refused(refused),
+            };
             self.report(Some((vcpu, why)));
         }
     }

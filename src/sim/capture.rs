@@ -2,6 +2,7 @@
 
 mod archive;
 
+use super::mount::{Shown, shown_at};
 use crate::exit_status::ExitStatus;
 use adjunct_ap::{HostSysfs, Sysfs};
 use adjunct_cpu_model::Model;
@@ -29,7 +30,8 @@ pub struct CaptureArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "sys")]
     tar: Option<PathBuf>,
 
-    /// The CPU model of the host; without this option, what its /proc/cpuinfo says
+    /// The CPU model of the host; without this option, what its /proc/cpuinfo says, or a mount of
+    /// adjunct sim mount
     #[arg(long, value_name = "MODEL", value_parser = model)]
     machine: Option<&'static Model>,
 
@@ -107,7 +109,7 @@ pub fn run(args: &CaptureArgs) -> Result<ExitStatus, CaptureError> {
         Some(path) => {
             let archive = Archive::read(path)
                 .map_err(|source| CaptureError::Archive { archive: path.clone(), source })?;
-            let about = About { cpuinfo: archive.cpuinfo, release: archive.release };
+            let about = About { cpuinfo: archive.cpuinfo, release: archive.release, shown: None };
             capture(args, &archive.sys, path, &about)?
         }
         None => {
@@ -123,6 +125,8 @@ pub fn run(args: &CaptureArgs) -> Result<ExitStatus, CaptureError> {
 struct About {
     cpuinfo: Option<String>,
     release: Option<String>,
+    /// What a mount says of the simulated host that it shows.
+    shown: Option<Shown>,
 }
 
 impl About {
@@ -130,14 +134,16 @@ impl About {
     fn beside(sys: &Path) -> Self {
         let proc = sys.parent().unwrap_or(Path::new("/")).join("proc");
         let read = |name: &str| fs::read_to_string(proc.join(name)).ok();
-        Self { cpuinfo: read("cpuinfo"), release: read("sys/kernel/osrelease") }
+        Self { cpuinfo: read("cpuinfo"), release: read("sys/kernel/osrelease"), shown: shown_at(sys) }
     }
 }
 
 fn capture(args: &CaptureArgs, sys: &dyn Sysfs, of: &Path, about: &About) -> Result<String, CaptureError> {
     let mut said = Vec::new();
-    let machine = args.machine.unwrap_or_else(|| machine_of(about.cpuinfo.as_deref(), &mut said));
-    let kernel = args.kernel.unwrap_or_else(|| kernel_of(about.release.as_deref(), &mut said));
+    let machine = args.machine.or_else(|| about.shown?.machine);
+    let machine = machine.unwrap_or_else(|| machine_of(about.cpuinfo.as_deref(), &mut said));
+    let kernel = args.kernel.or_else(|| about.shown?.kernel);
+    let kernel = kernel.unwrap_or_else(|| kernel_of(about.release.as_deref(), &mut said));
     let captured = Capture::of(sys, machine, kernel)
         .map_err(|source| CaptureError::NoHost { of: of.to_owned(), source })?;
     let said: String = said.iter().map(|line| format!("# {line}\n")).collect();

@@ -61,6 +61,10 @@ pub struct CtlArgs {
     /// What to do, for example: card config-off 5
     #[arg(value_name = "ORDER", required = true)]
     order: Vec<String>,
+
+    /// With the order uevents: go on with what udev is told from now on, until the host ends
+    #[arg(long)]
+    follow: bool,
 }
 
 /// Why it was not done.
@@ -69,6 +73,27 @@ pub enum CtlError {
     /// It is no order.
     #[error(transparent)]
     Order(#[from] ParseOrderError),
+    /// It begins with no word that orders begin with.
+    #[error("there is no order {name:?}; there are {}", names())]
+    Unknown {
+        /// The word.
+        name: String,
+    },
+    /// It is not of the form of orders that begin so.
+    #[error("write {0}")]
+    Form(&'static str),
+    /// Nothing follows from this order.
+    #[error("--follow is for the order uevents")]
+    Follow,
+    /// The host does not take the host file.
+    #[error("load {}", path.display())]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: SharedOrderError,
+    },
     /// The host file can't be read.
     #[error("load {}", path.display())]
     Unreadable {
@@ -93,9 +118,12 @@ impl CtlError {
     /// What the caller of `adjunct` is told.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::Order(_) => ExitStatus::Usage,
-            Self::Refused(SharedOrderError::Gone(_) | SharedOrderError::Unasked(_)) => ExitStatus::HostError,
-            Self::Connect(_) | Self::Unreadable { .. } | Self::Refused(_) => ExitStatus::Refused,
+            Self::Order(_) | Self::Unknown { .. } | Self::Form(_) | Self::Follow => ExitStatus::Usage,
+            Self::Refused(error) | Self::Load { source: error, .. } => match error {
+                SharedOrderError::Gone(_) | SharedOrderError::Unasked(_) => ExitStatus::HostError,
+                _ => ExitStatus::Refused,
+            },
+            Self::Connect(_) | Self::Unreadable { .. } => ExitStatus::Refused,
             Self::Output(_) => ExitStatus::Output,
         }
     }
@@ -104,9 +132,26 @@ impl CtlError {
 /// The order whose file is ours to read.
 const LOAD: (&str, &str) = ("load FILE", "replace hardware, masks and mdevs by a host file's");
 
+/// What follows uevents.
+const FOLLOW: (&str, &str) = ("uevents --follow", "print that, and go on until the host ends");
+
+fn forms() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let with_follow = |form: (&'static str, &'static str)| {
+        let follow = (form.0 == "uevents").then_some(FOLLOW);
+        [form].into_iter().chain(follow)
+    };
+    Order::FORMS.into_iter().flat_map(with_follow).chain([LOAD])
+}
+
+/// The words that orders begin with.
+fn names() -> String {
+    let mut names: Vec<_> = forms().filter_map(|(form, _)| form.split(' ').next()).collect();
+    names.dedup();
+    names.join(", ")
+}
+
 /// All orders, for the help.
 pub fn orders() -> String {
-    let forms = || Order::FORMS.into_iter().chain([LOAD]);
     let width = forms().map(|(form, _)| form.len()).max().unwrap_or_default();
     let lines = forms().map(|(form, meaning)| format!("\n  {form:width$}  {meaning}"));
     "Orders:".to_owned()
@@ -119,22 +164,54 @@ pub fn orders() -> String {
 /// # Errors
 /// [`CtlError`]; nothing was changed.
 pub fn run(args: &CtlArgs) -> Result<ExitStatus, CtlError> {
-    let answer = match args.order.as_slice() {
-        [load, file] if load == "load" => {
-            let unreadable = |source| CtlError::Unreadable { path: file.into(), source };
-            let text = fs::read_to_string(file).map_err(unreadable)?;
-            SharedHost::connect(&args.control)?.load(&text).map(|()| String::new())?
-        }
+    let words: Vec<&str> = args.order.iter().map(String::as_str).collect();
+    if args.follow && words != ["uevents"] {
+        return Err(CtlError::Follow);
+    }
+    let answer = match words.as_slice() {
+        ["load", file] => load(&args.control, Path::new(file)).map(|()| String::new())?,
+        ["load", ..] => return Err(CtlError::Form(LOAD.0)),
+        ["uevents"] if args.follow => return follow(&SharedHost::connect(&args.control)?),
         words => {
-            let order: Order = words.join(" ").parse()?;
+            let order = words.join(" ").parse().map_err(|error| match error {
+                ParseOrderError::Unknown(name) => CtlError::Unknown { name },
+                error => CtlError::Order(error),
+            })?;
             SharedHost::connect(&args.control)?.order(&order)?
         }
     };
+    print(&answer).map(|_| ExitStatus::Success)
+}
+
+fn load(control: &Path, file: &Path) -> Result<(), CtlError> {
+    let unreadable = |source| CtlError::Unreadable { path: file.to_owned(), source };
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let loaded = SharedHost::connect(control)?.load(&text);
+    loaded.map_err(|source| CtlError::Load { path: file.to_owned(), source })
+}
+
+/// Prints uevents, those so far and those to come, until nobody reads them any more.
+fn follow(host: &SharedHost) -> Result<ExitStatus, CtlError> {
+    let mut last = 0;
+    loop {
+        let (text, now) = host.uevents_after(last)?;
+        let lost = (now - last).saturating_sub(text.lines().count() as u64);
+        if lost > 0 {
+            eprintln!("adjunct: {lost} uevents before these are not kept any more");
+        }
+        if !print(&text)? {
+            return Ok(ExitStatus::Success);
+        }
+        last = now;
+    }
+}
+
+/// Whether somebody reads it: who does not has seen enough.
+fn print(text: &str) -> Result<bool, CtlError> {
     let mut out = io::stdout().lock();
-    match out.write_all(answer.as_bytes()).and_then(|()| out.flush()) {
-        // Whoever reads us has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitStatus::Success),
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(CtlError::Output(error)),
-        Ok(()) => Ok(ExitStatus::Success),
+        Ok(()) => Ok(true),
     }
 }

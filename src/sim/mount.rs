@@ -1,11 +1,13 @@
 //! `adjunct sim mount`: a simulated host's `/sys` as files, for programs that know nothing of adjunct.
 
-mod daemon;
 mod files;
 mod nodes;
 mod point;
 
-use super::control::{ControlError, serve};
+use super::{
+    control::{ControlError, serve},
+    daemon::{self, Background},
+};
 use crate::{exit_status::ExitStatus, signals::Signals};
 use adjunct_simulator::{
     HostFile, HostFileError, SimHost,
@@ -19,9 +21,10 @@ use nix::{
     unistd::geteuid,
 };
 use point::{MountPoint, NAME};
+pub(crate) use point::{Shown, shown_at};
 use std::{
     fs::File,
-    io::{self, PipeReader, Write},
+    io::{self, PipeReader},
     os::fd::AsFd,
     path::{Path, PathBuf},
 };
@@ -104,12 +107,20 @@ pub enum MountError {
     /// It can't be served besides.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// Its socket would be hidden by what is mounted.
+    #[error(
+        "--control {} is below {}, and would be hidden by what is mounted there; take a path elsewhere",
+        control.display(), directory.display()
+    )]
+    Hidden {
+        /// The socket.
+        control: PathBuf,
+        /// The directory to mount on.
+        directory: PathBuf,
+    },
     /// The background process can't be started.
     #[error("--daemon: the process in the background can't be started")]
     Daemon(#[source] io::Error),
-    /// Nobody can be told that it is there.
-    #[error("standard output can't be written")]
-    Output(#[source] io::Error),
     /// What it needs besides.
     #[error("the operating system refused what is needed to wait for the end")]
     Wait(#[source] io::Error),
@@ -120,7 +131,6 @@ impl MountError {
     pub fn status(&self) -> ExitStatus {
         match self {
             Self::Control(error) => error.status(),
-            Self::Output(_) => ExitStatus::Output,
             Self::Daemon(_) | Self::Wait(_) => ExitStatus::HostError,
             _ => ExitStatus::Refused,
         }
@@ -133,28 +143,38 @@ impl MountError {
 /// [`MountError`]: nothing is mounted.
 pub fn run(args: &MountArgs) -> Result<ExitStatus, MountError> {
     if args.daemon {
-        return daemon::start(args);
+        return in_background(args).map_err(MountError::Daemon);
     }
     if args.in_background {
-        daemon::leave_terminal();
+        daemon::begin();
     }
     // Before any thread is there.
     let signals = Signals::watch().map_err(MountError::Wait)?;
     let host =
         SimHost::new(args.host_file.as_deref().map_or_else(|| Ok(HostFile::default()), HostFile::read)?)?;
     let mount_point = MountPoint::new(&args.directory)?;
+    if let Some(control) = args.control.as_deref().filter(|control| mount_point.hides(control)) {
+        return Err(MountError::Hidden { control: control.to_owned(), directory: args.directory.clone() });
+    }
     let _life = Life::of(&host, args.control.as_deref())?;
     let (session, mounted) = mount(&host, &mount_point)?;
-    // Whoever started us may wait for this line.
-    let line = format!("{}/sys is there until SIGTERM, or umount {0}", mount_point.path().display());
-    writeln!(io::stdout(), "{line}").map_err(MountError::Output)?;
-    if args.in_background {
-        daemon::leave_outputs().map_err(MountError::Wait)?;
+    let mut line = format!("{}/sys is there until SIGTERM, or umount {0}", mount_point.path().display());
+    if let Some(control) = &args.control {
+        line += &format!("; for adjunct sim ctl there is --control {}", control.display());
     }
+    daemon::ready(args.in_background, &line).map_err(MountError::Daemon)?;
     let waited = wait(&signals, &mounted);
     mount_point.unmount();
     drop(session);
     waited.map(|()| ExitStatus::Success)
+}
+
+fn in_background(args: &MountArgs) -> io::Result<ExitStatus> {
+    Background::new("mount")
+        .option("--host-file", args.host_file.as_deref())?
+        .option("--control", args.control.as_deref())?
+        .operand(&args.directory)?
+        .start()
 }
 
 /// What makes the host's time pass.
@@ -186,7 +206,7 @@ fn mount(host: &SimHost, on: &MountPoint) -> Result<(BackgroundSession, PipeRead
     let mut config = Config::default();
     // "fuse.adjunct" is how the next one knows that it was us.
     config.mount_options = vec![
-        MountOption::FSName(NAME.into()),
+        MountOption::FSName(Shown::source(host)),
         MountOption::CUSTOM(format!("subtype={NAME}")),
         MountOption::NoExec,
     ];

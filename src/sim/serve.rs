@@ -1,7 +1,11 @@
 //! `adjunct sim serve`: a simulated host for other processes, by its socket alone.
 
-use super::control::{ControlError, serve};
+use super::{
+    control::{ControlError, serve},
+    daemon::{self, Background},
+};
 use crate::{exit_status::ExitStatus, signals::Signals};
+use adjunct_hypervisor::Hypervisor;
 use adjunct_simulator::{HostFile, HostFileError, SimHost};
 use clap::Args;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,6 +24,14 @@ pub struct ServeArgs {
     /// The host; without this option it is the built-in one
     #[arg(long, value_name = "FILE")]
     host_file: Option<PathBuf>,
+
+    /// Return when the host is there; it stays until SIGTERM
+    #[arg(long)]
+    daemon: bool,
+
+    /// What --daemon starts.
+    #[arg(long, hide = true, conflicts_with = "daemon")]
+    in_background: bool,
 }
 
 /// Why there is no host.
@@ -31,6 +43,9 @@ pub enum ServeError {
     /// It can't be served there.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The background process can't be started.
+    #[error("--daemon: the process in the background can't be started")]
+    Daemon(#[source] io::Error),
     /// What it needs besides.
     #[error("the operating system refused what is needed to wait for the end")]
     Wait(#[source] io::Error),
@@ -42,20 +57,36 @@ impl ServeError {
         match self {
             Self::HostFile(_) => ExitStatus::Refused,
             Self::Control(error) => error.status(),
-            Self::Wait(_) => ExitStatus::HostError,
+            Self::Daemon(_) | Self::Wait(_) => ExitStatus::HostError,
         }
     }
 }
 
-/// Serves until a signal ends it.
+fn in_background(args: &ServeArgs) -> io::Result<ExitStatus> {
+    Background::new("serve")
+        .option("--control", Some(&args.control))?
+        .option("--host-file", args.host_file.as_deref())?
+        .start()
+}
+
+/// Serves until a signal ends it; with `--daemon` another process does.
 ///
 /// # Errors
 /// [`ServeError`]: nothing is served.
 pub fn run(args: &ServeArgs) -> Result<ExitStatus, ServeError> {
+    if args.daemon {
+        return in_background(args).map_err(ServeError::Daemon);
+    }
+    if args.in_background {
+        daemon::begin();
+    }
     // Before any thread is there.
     let signals = Signals::watch().map_err(ServeError::Wait)?;
     let file = args.host_file.as_deref().map_or_else(|| Ok(HostFile::default()), HostFile::read)?;
-    let _served = serve(&SimHost::new(file)?, &args.control)?;
+    let host = SimHost::new(file)?;
+    let _served = serve(&host, &args.control)?;
+    let line = format!("a {} is served at {} until SIGTERM", host.name(), args.control.display());
+    daemon::ready(args.in_background, &line).map_err(ServeError::Daemon)?;
     let mut file = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     loop {
         match poll(&mut file, PollTimeout::NONE) {

@@ -3,8 +3,10 @@
 use super::{mdev, second_mdev};
 use crate::{
     command::{Ran, adjunct, command},
+    life::plugs_hold_nothing,
     lifecycle::{self, FOR_EVER, image},
     run::{assert_ran, assert_refused, queues},
+    watching::{Watching, assert_told, plugs_and_unplugs},
 };
 use adjunct_hypervisor::VfioBackend;
 use std::{
@@ -206,6 +208,54 @@ fn a_cpu_that_orders_itself_is_answered() {
 #[ignore = "needs /dev/kvm; the lab runs it"]
 fn signals_end_a_guest_that_never_ends_with_their_own_status() {
     lifecycle::each_signal("kvm");
+}
+
+// vfio_ap_ops.c:signal_guest_ap_cfg_changed
+#[test]
+#[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
+fn a_guest_is_told_of_each_change_of_its_queues_by_kernels_that_tell() {
+    let matrix = lines(&mdev(), "guest_matrix");
+    let adapter = &matrix.first().expect("it has queues")[..2];
+    let left: Vec<_> = matrix.iter().map(String::as_str).filter(|apqn| !apqn.starts_with(adapter)).collect();
+    let write = |attribute: &str| {
+        fs::write(mdev().join(attribute), format!("0x{adapter}\n")).expect("it may be changed");
+    };
+    let (guest, first) = Watching::start("kvm", &["--device", &device(&mdev())]);
+    assert!(matrix.iter().all(|apqn| first.contains(&format!("{apqn}: ok"))), "{first}");
+    if kernel_tells() {
+        write("unassign_adapter");
+        assert_told(&guest.look(), &left);
+        write("assign_adapter");
+        assert_told(&guest.look(), &matrix.iter().map(String::as_str).collect::<Vec<_>>());
+        guest.end();
+    } else {
+        assert!(guest.end().contains("no configuration change interrupt"), "nobody says why it is not told");
+    }
+}
+
+/// Whether this kernel signals changes of a guest's queues.
+fn kernel_tells() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("Linux has it");
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
+    let version: (u32, u32) = (numbers.next().expect("two"), numbers.next().expect("two"));
+    version >= (6, 17)
+}
+
+#[test]
+#[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
+fn a_guest_is_told_of_a_device_that_is_plugged_and_unplugged() {
+    let matrix = lines(&mdev(), "guest_matrix");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let socket = dir.path().join("api");
+    let path = format!("path={}", socket.display());
+    let matrix = matrix.iter().map(String::as_str).collect::<Vec<_>>();
+    plugs_and_unplugs("kvm", &["--api-socket", &path], &socket, &mdev().display().to_string(), &matrix);
+}
+
+#[test]
+#[ignore = "needs /dev/kvm and ADJUNCT_MDEV; the lab runs it"]
+fn a_hundred_plugs_and_unplugs_leave_nothing_behind() {
+    plugs_hold_nothing("kvm", &mdev().display().to_string(), &[], 100);
 }
 
 /// With character devices of VFIO's own, which Linux has since 6.6 and not every distribution builds.

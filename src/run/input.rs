@@ -1,0 +1,32 @@
+//! What is typed at the guest's console.
+
+use super::Loop;
+use crate::{console::input::Wish, machine::chain, outcome::Outcome, signals::Ending};
+use adjunct_devices::sclp::InputTaken;
+
+impl Loop<'_> {
+    /// Passes on what was typed.
+    pub(super) fn serve_input(&mut self) {
+        let Some(input) = &mut self.input else { return };
+        let shared = &self.shared;
+        let wish = input.serve(|typed| {
+            // While a vCPU is at the SCLP, perhaps waiting to be rid of its output, input can wait too: the
+            // loop must stay free for signals.
+            let Ok(mut sclp) = shared.sclp.try_lock() else { return 0 };
+            let InputTaken { taken, signal } = sclp.push_input(typed);
+            if let Some(signal) = signal
+                && let Err(refused) = shared.vm.inject(signal.into())
+            {
+                tracing::warn!("console input is lost: {}", chain(&refused));
+            }
+            taken
+        });
+        if wish == Some(Wish::End) {
+            match self.watch.signals {
+                // A console that waits for its reader hears of it too.
+                Some(signals) => signals.ask(),
+                None => self.outcome = Some(Outcome::Signal(Ending::Asked)),
+            }
+        }
+    }
+}

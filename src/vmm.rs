@@ -1,0 +1,274 @@
+//! The life of a guest, and the main thread's work: it serves what others ask, with a guest or without.
+//!
+//! ```text
+//!             create         boot           pause
+//! (no guest) -------> Created ----> Running -----> Paused
+//!     ^                  |    <---- shutdown,     resume |
+//!     |      delete      v          or it ends by itself v
+//!     +---------------- Shutdown <---------------- Running
+//! ```
+
+use crate::{
+    config::{Config, ConsoleTarget},
+    console::{self, Stop},
+    control::{Act, Counters, Mailbox, Refusal, Reply, Request, VmInfo, VmState, answer_for_host},
+    counts::{ApHappening, Counts},
+    event::{Event, Events},
+    exit_status::ExitStatus,
+    guest::RunError,
+    host::Host,
+    machine::Machine,
+    outcome::Outcome,
+    plan::plan,
+    run::{self, Ended, Managed, Order, Watch},
+    sandbox::{self, Files},
+    signals::Signals,
+};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::eventfd::{EfdFlags, EventFd},
+};
+use std::{os::fd::AsFd, sync::Arc};
+
+/// What becomes of the VMM when its guest has ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// It ends with it, as `adjunct run` does.
+    End,
+    /// It waits for orders.
+    Stay,
+}
+
+/// How the VMM ended: what its caller is told, and why.
+pub type Verdict = (ExitStatus, String);
+
+/// A VMM: a host, at most one guest, and who may ask about it.
+#[derive(Debug)]
+pub struct Vmm<'a> {
+    host: &'a Host,
+    events: &'a Events,
+    signals: Option<Arc<Signals>>,
+    mailbox: Mailbox,
+    counts: Counts,
+    guest: Option<Guest>,
+}
+
+/// A guest that does not run.
+#[derive(Debug)]
+struct Guest {
+    config: Config,
+    has_ended: bool,
+}
+
+/// A guest that is ready to run.
+struct Ready {
+    machine: Machine,
+    written: console::Written,
+    /// Tells its console not to wait any more.
+    leave: Arc<EventFd>,
+}
+
+fn leave() -> Result<Arc<EventFd>, RunError> {
+    let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
+    event.map(Arc::new).map_err(|errno| RunError::Loop(errno.into()))
+}
+
+impl Guest {
+    fn new(config: Config) -> Self {
+        Self { config, has_ended: false }
+    }
+
+    fn state(&self) -> VmState {
+        if self.has_ended { VmState::Shutdown } else { VmState::Created }
+    }
+}
+
+impl<'a> Vmm<'a> {
+    /// A VMM without a guest; it ends with `signals`, or by order.
+    pub fn new(host: &'a Host, events: &'a Events, signals: Option<Arc<Signals>>, mailbox: Mailbox) -> Self {
+        Self { host, events, signals, mailbox, counts: Counts::default(), guest: None }
+    }
+
+    /// Boots the guest that `config` describes and runs it and what comes after, until the VMM ends.
+    ///
+    /// # Errors
+    /// The guest did not run, or what it said was lost.
+    pub fn run(mut self, config: Config, after: After) -> Result<Verdict, RunError> {
+        let ready = self.build(&config)?;
+        self.guest = Some(Guest::new(config));
+        match self.live(ready, after)? {
+            Some(verdict) => Ok(verdict),
+            None => self.serve(after),
+        }
+    }
+
+    /// Waits for orders, until one of them ends the VMM.
+    ///
+    /// # Errors
+    /// Nobody can be waited for.
+    pub fn serve(mut self, after: After) -> Result<Verdict, RunError> {
+        loop {
+            if let Some(signal) = self.wait()? {
+                return Ok((signal.status(), signal.to_string()));
+            }
+            while let Some(request) = self.mailbox.next() {
+                if let Some(verdict) = self.answer(request, after)? {
+                    return Ok(verdict);
+                }
+            }
+        }
+    }
+
+    /// Waits for a request, or for the signal that ends us.
+    fn wait(&self) -> Result<Option<Outcome>, RunError> {
+        let file = |file| PollFd::new(file, PollFlags::POLLIN);
+        let mut files = vec![file(self.mailbox.as_fd())];
+        files.extend(self.signals.iter().map(|signals| file(signals.as_fd())));
+        match poll(&mut files, PollTimeout::NONE) {
+            Err(errno) if errno != Errno::EINTR => return Err(RunError::Loop(errno.into())),
+            _ => {}
+        }
+        Ok(self.signals.as_ref().and_then(|signals| signals.take()).map(Outcome::Signal))
+    }
+
+    /// Answers what is asked while no guest runs.
+    fn answer(&mut self, request: Request, after: After) -> Result<Option<Verdict>, RunError> {
+        match request {
+            Request::Info(reply) => reply.send(self.info()),
+            Request::Host(reply) => reply.send(answer_for_host(self.host)),
+            Request::Counters(reply) => reply.send(Ok(self.counters())),
+            Request::AddDevice(_, reply) => reply.send(Err(self.not_running())),
+            Request::RemoveDevice(_, reply) => reply.send(Err(self.not_running())),
+            Request::Create(config, reply) => reply.send(self.create(*config)),
+            Request::Act(Act::Boot, reply) => return self.boot(reply, after),
+            Request::Act(Act::Delete, reply) => {
+                reply.send(self.guest.take().map(drop).ok_or(Refusal::NotCreated));
+            }
+            Request::Act(Act::Quit, reply) => {
+                reply.send(Ok(()));
+                return Ok(Some((Outcome::Ordered.status(), Outcome::Ordered.to_string())));
+            }
+            Request::Act(Act::Pause | Act::Resume | Act::Shutdown | Act::Reset | Act::PowerDown, reply) => {
+                reply.send(Err(self.not_running()))
+            }
+        }
+        Ok(None)
+    }
+
+    fn not_running(&self) -> Refusal {
+        match &self.guest {
+            Some(guest) => Refusal::WrongState { state: guest.state(), remedy: "boot it first" },
+            None => Refusal::NotCreated,
+        }
+    }
+
+    fn info(&self) -> Result<VmInfo, Refusal> {
+        let guest = self.guest.as_ref().ok_or(Refusal::NotCreated)?;
+        let config = guest.config.clone();
+        Ok(VmInfo { state: guest.state(), config, cpu: None, vcpus: Vec::new(), device: None })
+    }
+
+    fn counters(&self) -> Counters {
+        self.counts.read()
+    }
+
+    fn create(&mut self, config: Config) -> Result<(), Refusal> {
+        if let Some(guest) = &self.guest {
+            return Err(Refusal::AlreadyCreated { state: guest.state() });
+        }
+        self.guest = Some(Guest::new(config));
+        Ok(())
+    }
+
+    /// Boots the guest that was created; whoever asked hears of it when it runs, not when it has ended.
+    fn boot(&mut self, reply: Reply<()>, after: After) -> Result<Option<Verdict>, RunError> {
+        let Some(guest) = &self.guest else {
+            reply.send(Err(Refusal::NotCreated));
+            return Ok(None);
+        };
+        match self.build(&guest.config) {
+            Ok(ready) => {
+                reply.send(Ok(()));
+                self.live(ready, after)
+            }
+            Err(error) => {
+                reply.send(Err(Refusal::Boot(error)));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Builds the machine. Nothing is held if that is refused.
+    fn build(&self, config: &Config) -> Result<Ready, RunError> {
+        let (host, events) = (self.host, self.events);
+        let plan = plan(config, host)?;
+        plan.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        events.send(&Event::HostChecked { host: host.hypervisor.name(), warnings: plan.warnings().to_vec() });
+        let (cpu, device) = (plan.cpu_option(), plan.device_id());
+        let leave = leave()?;
+        let mut stop: Vec<Stop> = vec![leave.clone()];
+        if let Some(signals) = &self.signals {
+            stop.push(signals.clone());
+        }
+        let (consoles, written) = console::open(&config.console, stop)?;
+        sandbox::keep_to(Files::of_guest(config, host), true)?;
+        let mut machine = plan.build(&*host.hypervisor, consoles)?;
+        events.send(&Event::VmBuilt { cpu, vcpus: config.vcpus, memory: config.memory.bytes() });
+        if let Some((id, mdev)) = device {
+            self.counts.ap(ApHappening::Attached);
+            // To look which queues they are takes time that the guest could run.
+            if events.are_seen() {
+                let (mdev, apqns) = (mdev.as_ref().map(ToString::to_string), machine.apqns(&*host.sysfs));
+                events.send(&Event::ApAttached { id, mdev, apqns });
+            }
+        }
+        Ok(Ready { machine, written, leave })
+    }
+
+    /// Runs the guest to its end; a verdict if the VMM ends with it.
+    fn live(&mut self, ready: Ready, after: After) -> Result<Option<Verdict>, RunError> {
+        let Ready { machine, written, leave } = ready;
+        let Some(guest) = &mut self.guest else { return Ok(None) };
+        let watch = Watch {
+            input: guest.config.console == ConsoleTarget::Stdio,
+            signals: self.signals.as_deref(),
+            managed: Some(Managed { mailbox: &self.mailbox, config: &guest.config, leave: &leave }),
+            counts: self.counts.clone(),
+        };
+        let Ended { outcome, order } =
+            run::run(machine, self.host, self.events, watch).map_err(RunError::Loop)?;
+        guest.has_ended = true;
+        let (status, reason) = (outcome.status(), outcome.to_string());
+        if let Some(event) = outcome.panic() {
+            self.events.send(&event);
+        }
+        self.events.send(&Event::GuestEnded {
+            cause: outcome.cause(),
+            status: status.code(),
+            reason: reason.clone(),
+        });
+        let all_written = if status == ExitStatus::Success { written.all() } else { Ok(()) };
+        let ends = match (&order, after) {
+            (Some(Order { act: Act::Quit, .. }), _) | (None, After::End) => true,
+            (None, After::Stay) => matches!(outcome, Outcome::Signal(_)),
+            (Some(order), _) => {
+                if order.act == Act::Delete {
+                    self.guest = None;
+                }
+                false
+            }
+        };
+        if let Some(order) = order {
+            order.reply.send(Ok(()));
+        }
+        match all_written {
+            Err(lost) if ends => Err(lost.into()),
+            Err(lost) => {
+                tracing::error!("{}", crate::machine::chain(&lost));
+                Ok(None)
+            }
+            Ok(()) => Ok(ends.then_some((status, reason))),
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! The guest's console at a real terminal, at pipes and at files: what is typed reaches the guest, the keys that are for
+//! adjunct do not, and the terminal is as it was whatever ends the run.
+
+use crate::{
+    command::{Ran, command},
+    lifecycle::{END_WELL, image},
+};
+use adjunct::console::input::{Input, Room};
+use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    pty::openpty,
+    sys::{
+        signal::{Signal, kill},
+        termios::{LocalFlags, Termios, tcgetattr},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{Pid, read, write},
+};
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Write},
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+};
+use tempfile::TempDir;
+
+/// Writes "ready", then whatever it reads at the ASCII console, until something that it reads begins with `q`.
+fn echo() -> (TempDir, PathBuf) {
+    #[rustfmt::skip]
+    let code: &[u16] = &[
+        0xb700, 0x0800,                 // 600       lctl  %c0,%c0,0x800   service signals
+        0xa7b8, 0x4000,                 // 604       lhi   %r11,0x4000     input
+        0xa7c8, 0x5000,                 // 608       lhi   %r12,0x5000     output
+        0x5810, 0x0804,                 // 60c       l     %r1,0x804       WRITE EVENT MASK
+        0xa728, 0x3000,                 // 610       lhi   %r2,0x3000
+        0xa7e5, 0x0041,                 // 614       bras  %r14,call
+        0x5810, 0x0808,                 // 618       l     %r1,0x808       WRITE EVENT DATA
+        0xa728, 0x3100,                 // 61c       lhi   %r2,0x3100
+        0xa7e5, 0x003b,                 // 620       bras  %r14,call
+        0x5810, 0x080c,                 // 624 read: l     %r1,0x80c       READ EVENT DATA
+        0x182b,                         // 628       lr    %r2,%r11
+        0xd705, 0xb002, 0xb002,         // 62a       xc    2(6,%r11),2(%r11)
+        0xe544, 0xb000, 0x1000,         // 630       mvhhi 0(%r11),4096
+        0xa7e5, 0x0030,                 // 636       bras  %r14,call
+        0xd501, 0xb006, 0x0810,         // 63a       clc   6(2,%r11),0x810
+        0xa784, 0x000a,                 // 640       je    got
+        0x9101, 0x0083,                 // 644       tm    0x83,1          something waits
+        0xa714, 0xffee,                 // 648       jo    read
+        0xa7e5, 0x0027,                 // 64c       bras  %r14,wait
+        0xa7f4, 0xffea,                 // 650       j     read
+        0x4850, 0xb008,                 // 654 got:  lh    %r5,8(%r11)     length of the event
+        0xa75a, 0xffff,                 // 658       ahi   %r5,-1
+        0x4050, 0xc008,                 // 65c       sth   %r5,8(%r12)
+        0xa75a, 0x0008,                 // 660       ahi   %r5,8
+        0x4050, 0xc000,                 // 664       sth   %r5,0(%r12)
+        0xa75a, 0xfff2,                 // 668       ahi   %r5,-14
+        0x1895,                         // 66c       lr    %r9,%r5
+        0x1875,                         // 66e       lr    %r7,%r5
+        0x4160, 0xc00e,                 // 670       la    %r6,14(%r12)
+        0x4180, 0xb00f,                 // 674       la    %r8,15(%r11)
+        0xa868, 0x0000,                 // 678 more: mvcle %r6,%r8,0
+        0xa714, 0xfffe,                 // 67c       jo    more
+        0x5810, 0x0808,                 // 680       l     %r1,0x808
+        0x182c,                         // 684       lr    %r2,%r12
+        0xa7e5, 0x0008,                 // 686       bras  %r14,call
+        0x9571, 0xb00f,                 // 68a       cli   15(%r11),'q'
+        0xa774, 0xffcb,                 // 68e       jne   read
+        0xb2b2, 0x0400,                 // 692       lpswe 0x400
+        0xb220, 0x0012,                 // 696 call: servc %r1,%r2
+        0xb2b2, 0x0820,                 // 69a wait: lpswe 0x820           enabled wait
+        0x07fe,                         // 69e       br    %r14            the interruption
+    ];
+    let code: Vec<u8> = code.iter().flat_map(|halfword| halfword.to_be_bytes()).collect();
+    let psw = |mask: u64, address: u64| [mask.to_be_bytes(), address.to_be_bytes()].concat();
+    let words = [0x0000_0200_u32, 0x0078_0005, 0x0076_0005, 0x0077_0005, 0x0020_0000].map(u32::to_be_bytes);
+    let mask = [0x001c_0000_u32, 0, 4, 0x40, 0x40, 0, 0].map(u32::to_be_bytes).concat();
+    let ready = b"\0\x14\0\0\0\0\0\0\0\x0c\x1a\0\0\0ready\n";
+    image(
+        &[0xa7f4_0200], // j 600
+        &[
+            (0x1b0, &psw(0x0000_0001_8000_0000, 0x69e)),
+            (0x600, &code),
+            (0x800, &words.concat()),
+            (0x820, &psw(0x0102_0001_8000_0000, 0xecc0)),
+            (0x3000, &mask),
+            (0x3100, ready),
+            (0x500a, &[0x1a]),
+        ],
+    )
+}
+
+/// adjunct at a terminal of its own.
+struct Session {
+    adjunct: Child,
+    /// Our side; none after a hang-up.
+    keyboard: Option<OwnedFd>,
+    /// adjunct's side, to look at its modes.
+    terminal: OwnedFd,
+    before: Termios,
+    screen: String,
+}
+
+impl Session {
+    fn start(words: &[&str]) -> Self {
+        let mut adjunct = command();
+        adjunct.args(words);
+        Self::of(&adjunct)
+    }
+
+    fn of(program: &Command) -> Self {
+        let pty = openpty(None, None).expect("a terminal");
+        // Or adjunct itself would keep its terminal from hanging up.
+        fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("it can be set");
+        fcntl(&pty.slave, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("it can be set");
+        let before = tcgetattr(&pty.slave).expect("it is a terminal");
+        let side = || Stdio::from(pty.slave.try_clone().expect("a descriptor"));
+        let child = Command::new("setsid")
+            .arg("--ctty")
+            .arg(program.get_program())
+            .args(program.get_args())
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdin(side())
+            .stdout(side())
+            .stderr(side())
+            .spawn()
+            .expect("setsid is there");
+        Self {
+            adjunct: child,
+            keyboard: Some(pty.master),
+            terminal: pty.slave,
+            before,
+            screen: String::new(),
+        }
+    }
+
+    /// A guest that echoes, and listens.
+    fn with_echo() -> (Self, TempDir) {
+        let (dir, file) = echo();
+        let mut session = Self::start(&["run", "--host", "sim", "--kernel", &file.display().to_string()]);
+        session.sees("ready");
+        (session, dir)
+    }
+
+    /// Reads until this is on the screen.
+    #[track_caller]
+    fn sees(&mut self, text: &str) {
+        let keyboard = self.keyboard.as_ref().expect("not hung up");
+        while !self.screen.contains(text) {
+            let mut file = [PollFd::new(keyboard.as_fd(), PollFlags::POLLIN)];
+            // Only so that a fault is a failure and no test that never ends.
+            let ready = poll(&mut file, PollTimeout::from(60_000_u16)).expect("it can be waited for");
+            assert_ne!(ready, 0, "{text:?} is not seen in {:?}", self.screen);
+            let mut bytes = [0; 4096];
+            let length = read(keyboard, &mut bytes).expect("readable");
+            self.screen.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        }
+        let end = self.screen.find(text).expect("seen") + text.len();
+        self.screen.drain(..end);
+    }
+
+    fn types(&self, keys: &str) {
+        let keyboard = self.keyboard.as_ref().expect("not hung up");
+        assert_eq!(write(keyboard, keys.as_bytes()), Ok(keys.len()));
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.adjunct.id().try_into().expect("small"))
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("it is there");
+    }
+
+    fn is_raw(&self) -> bool {
+        let modes = tcgetattr(&self.terminal).expect("it is a terminal");
+        !modes.local_flags.intersects(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG)
+    }
+
+    #[track_caller]
+    fn is_as_before(&self) {
+        let modes = tcgetattr(&self.terminal).expect("it is a terminal");
+        assert_eq!(modes, self.before);
+    }
+
+    /// How it ended; what it still writes is read, so that it does not wait for that.
+    fn ends(mut self) -> (WaitStatus, Self) {
+        let pid = self.pid();
+        let keyboard = self.keyboard.as_ref().map(|keyboard| keyboard.try_clone().expect("a descriptor"));
+        let waiting = thread::spawn(move || waitpid(pid, None).expect("it is our child"));
+        while let Some(keyboard) = &keyboard
+            && !waiting.is_finished()
+        {
+            let mut file = [PollFd::new(keyboard.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut file, PollTimeout::from(10_u8)).expect("it can be waited for") > 0 {
+                let mut bytes = [0; 4096];
+                let length = read(keyboard, &mut bytes).expect("readable");
+                self.screen.push_str(&String::from_utf8_lossy(&bytes[..length]));
+            }
+        }
+        (waiting.join().expect("it ends"), self)
+    }
+
+    #[track_caller]
+    fn ends_with(self, status: i32) -> Self {
+        let pid = self.pid();
+        let (ended, session) = self.ends();
+        assert_eq!(ended, WaitStatus::Exited(pid, status), "{}", session.screen);
+        session
+    }
+}
+
+#[test]
+fn at_a_terminal_the_escape_is_told_and_all_other_keys_are_the_guests() {
+    let (_dir, file) = echo();
+    let mut session = Session::start(&["run", "--host", "sim", "--kernel", &file.display().to_string()]);
+    session.sees("adjunct: Ctrl-A x ends the guest");
+    session.sees("ready");
+    assert!(session.is_raw());
+    session.types("hello\r");
+    session.sees("hello\r");
+    // What a terminal would make signals and editing of.
+    session.types("\x03\x04\x13\x11\x1a\x7f\x1c.");
+    session.sees("\x03\x04\x13\x11\x1a\x7f\x1c.");
+    session.types("\x01\x01.");
+    session.sees("\x01.");
+    session.types("\x01h");
+    session.sees("Ctrl-A Ctrl-A  sends Ctrl-A to the guest");
+    session.types("still there");
+    session.sees("still there");
+    session.types("\x01x");
+    session.ends_with(0).is_as_before();
+}
+
+#[test]
+fn the_terminal_is_as_it_was_however_the_guest_ends() {
+    let (session, _dir) = Session::with_echo();
+    session.types("q");
+    session.ends_with(0).is_as_before();
+    for (signal, status) in [(Signal::SIGHUP, 129), (Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let (session, _dir) = Session::with_echo();
+        assert!(session.is_raw());
+        session.signal(signal);
+        session.ends_with(status).is_as_before();
+    }
+    let (session, _dir) = Session::with_echo();
+    session.signal(Signal::SIGQUIT);
+    let (ended, session) = session.ends();
+    assert!(matches!(ended, WaitStatus::Signaled(_, Signal::SIGQUIT, _)), "{ended:?}");
+    session.is_as_before();
+    // A guest that fails, and one that never runs.
+    let (_dir, file) = image(&[0xb2b2_0410], &[]);
+    Session::start(&["run", "--host", "sim", "--kernel", &file.display().to_string()])
+        .ends_with(1)
+        .is_as_before();
+    Session::start(&["run", "--host", "sim", "--kernel", "/no/kernel"]).ends_with(3).is_as_before();
+}
+
+#[test]
+#[ignore = "the next test runs it at a terminal"]
+fn panics_at_a_terminal() {
+    let room = Room::new().expect("an eventfd");
+    let _input = Input::open(room.into()).expect("an epoll");
+    panic!("on purpose");
+}
+
+#[test]
+fn the_terminal_is_as_it_was_after_a_panic() {
+    let exe = std::env::current_exe().expect("it has a name");
+    let mut program = command();
+    // In place of adjunct, behind whatever starts code for another machine.
+    let runner = program.get_args().next().map(|_| program.get_program().to_owned());
+    program = match runner {
+        Some(runner) => {
+            let mut program = Command::new(runner);
+            program.arg(exe);
+            program
+        }
+        None => Command::new(exe),
+    };
+    program.args(["--exact", "console::panics_at_a_terminal", "--ignored", "--nocapture"]);
+    let mut session = Session::of(&program);
+    session.sees("Ctrl-A x ends the guest");
+    session.sees("on purpose");
+    session.ends_with(101).is_as_before();
+}
+
+#[test]
+fn who_is_stopped_gives_the_terminal_back_and_takes_it_again() {
+    let (mut session, _dir) = Session::with_echo();
+    session.signal(Signal::SIGTSTP);
+    let stopped = waitpid(session.pid(), Some(WaitPidFlag::WUNTRACED)).expect("it is our child");
+    assert!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
+    session.is_as_before();
+    session.signal(Signal::SIGCONT);
+    while !session.is_raw() {
+        thread::yield_now();
+    }
+    session.types("on");
+    session.sees("on");
+    session.types("\x01x");
+    session.ends_with(0).is_as_before();
+}
+
+#[test]
+fn a_terminal_that_hangs_up_ends_the_guest() {
+    let (mut session, _dir) = Session::with_echo();
+    session.keyboard = None;
+    let pid = session.pid();
+    assert_eq!(session.ends().0, WaitStatus::Exited(pid, 129));
+}
+
+/// A guest that echoes, at pipes.
+fn at_pipes() -> (Child, TempDir) {
+    let (dir, file) = echo();
+    let mut adjunct = command();
+    adjunct.args(["run", "--host", "sim", "--kernel"]).arg(&file);
+    (
+        adjunct
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts"),
+        dir,
+    )
+}
+
+/// Numbers, one a line.
+fn long_text() -> String {
+    (0..20_000).map(|n| format!("{n}\n")).collect()
+}
+
+#[test]
+fn input_larger_than_any_buffer_reaches_the_guest_whole_and_in_order() {
+    let (mut adjunct, _dir) = at_pipes();
+    let mut to = adjunct.stdin.take().expect("a pipe");
+    let mut from = BufReader::new(adjunct.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    from.read_line(&mut line).expect("readable");
+    assert_eq!(line, "ready\n");
+    let text = long_text();
+    let typed = text.clone();
+    let typist = thread::spawn(move || to.write_all(typed.as_bytes()).map(|()| to));
+    let mut seen = vec![0; text.len()];
+    from.read_exact(&mut seen).expect("all of it");
+    assert!(seen == text.as_bytes());
+    // It has no terminal, so the escape is the guest's.
+    let mut to = typist.join().expect("it ends").expect("written");
+    to.write_all(b"\x01x").expect("there is room");
+    from.read_exact(&mut seen[..2]).expect("both");
+    assert_eq!(&seen[..2], b"\x01x");
+    to.write_all(b"q").expect("there is room");
+    assert_eq!(adjunct.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn a_guest_can_read_a_file_and_goes_on_after_its_end() {
+    let (dir, file) = echo();
+    let text = long_text();
+    let input = dir.path().join("input");
+    fs::write(&input, &text).expect("writable");
+    let mut adjunct = command()
+        .args(["run", "--host", "sim", "--kernel"])
+        .arg(&file)
+        .stdin(File::open(&input).expect("readable"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut from = adjunct.stdout.take().expect("a pipe");
+    let mut seen = vec![0; "ready\n".len() + text.len()];
+    from.read_exact(&mut seen).expect("all of it");
+    assert!(seen == format!("ready\n{text}").as_bytes());
+    kill(Pid::from_raw(adjunct.id().try_into().expect("small")), Signal::SIGTERM).expect("it is there");
+    assert_eq!(adjunct.wait().expect("it ends").code(), Some(143));
+}
+
+#[test]
+fn who_closes_the_console_has_seen_enough_and_the_guest_goes_on_to_its_end() {
+    let (mut adjunct, _dir) = at_pipes();
+    let mut from = BufReader::new(adjunct.stdout.take().expect("a pipe"));
+    from.read_line(&mut String::new()).expect("readable");
+    drop(from);
+    let mut to = adjunct.stdin.take().expect("a pipe");
+    // Its echo finds nobody.
+    to.write_all(b"q").expect("there is room");
+    let ran: Ran = adjunct.wait_with_output().expect("it ends").into();
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+}
+
+fn run_to(file: &Path, words: &[&str], stderr: Stdio) -> Ran {
+    let mut adjunct = command();
+    adjunct.args(["run", "--host", "sim", "--console", "off", "--kernel"]).arg(file).args(words);
+    adjunct.stderr(stderr).output().expect("it starts").into()
+}
+
+#[test]
+fn a_full_disk_loses_messages_and_says_so_at_the_end_and_ends_nobody() {
+    let (_dir, file) = image(&[END_WELL], &[]);
+    let ran = run_to(&file, &["-v", "--log-file", "/dev/full"], Stdio::piped());
+    assert_eq!(ran.status, 5, "{ran:?}");
+    assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("--log-file /dev/full: it can't be written"), "{}", ran.stderr);
+    // Nobody can be told that standard error is full.
+    let full = || File::create("/dev/full").expect("writable").into();
+    assert_eq!(run_to(&file, &["-v"], full()).status, 0);
+    let (_dir, bad) = image(&[0xb2b2_0410], &[]);
+    assert_eq!(run_to(&bad, &["-v"], full()).status, 1);
+}
