@@ -1,7 +1,7 @@
 //! The command line: what can be typed, and its help. Parsing opens nothing and asks no host.
 
 use crate::{
-    config::{Config, ConsoleTarget, EventTarget, HostChoice, Image, MachineOption, MOST_CPUS, VfioApOption},
+    config::{Config, ConsoleTarget, EventTarget, HostChoice, Image, MOST_CPUS, MachineOption, VfioApOption},
     ctl::CtlArgs,
     management::Management,
     sandbox::Sandbox,

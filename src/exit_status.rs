@@ -63,7 +63,9 @@ impl ExitStatus {
             Self::HungUp => "ended by SIGHUP",
             Self::Interrupted => "ended by SIGINT",
             Self::Terminated => "ended by SIGTERM",
-            Self::Forbidden => "a thread made a system call that its sandbox forbids (SIGSYS); the guest is gone",
+            Self::Forbidden => {
+                "a thread made a system call that its sandbox forbids (SIGSYS); the guest is gone"
+            }
         }
     }
 }

@@ -140,7 +140,6 @@ fn scp_info(cpu: &Cpu, plan: &Plan) -> ScpInfo {
         hmfai: bytes.hmfai,
         mha_pow: bytes.mha_pow,
         extended_length: cpu.has(Feature::Els),
-        ..ScpInfo::default()
     }
 }
 

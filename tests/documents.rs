@@ -144,8 +144,12 @@ fn every_promise_names_tests_that_exist() {
     let (promises, threats) = (document("docs/promises.md"), document("docs/threat-model.md"));
     let mut named = 0;
     // Of the threats, the tables whose last column is for tests.
-    let threats = threats.split("shown by |\n").skip(1).flat_map(|table| table.lines().take_while(|l| l.starts_with('|')));
-    for row in promises.lines().chain(threats).filter(|l| l.starts_with("| ") && !l.starts_with("| promise")) {
+    let threats = threats
+        .split("shown by |\n")
+        .skip(1)
+        .flat_map(|table| table.lines().take_while(|l| l.starts_with('|')));
+    for row in promises.lines().chain(threats).filter(|l| l.starts_with("| ") && !l.starts_with("| promise"))
+    {
         let tests = row.rsplit('|').nth(1).expect("a column of tests");
         for test in tests.split('`').skip(1).step_by(2) {
             // A promise to every host is named where it is listed.

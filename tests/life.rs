@@ -54,7 +54,7 @@ impl Operator {
 }
 
 fn config(kernel: &Path, device: Option<&str>) -> Config {
-    let device = device.map(|mdev| option(mdev));
+    let device = device.map(option);
     Config { kernel: Image::File(kernel.to_owned()), ..Config::apcheck(device) }
 }
 
@@ -335,6 +335,40 @@ fn a_device_can_be_plugged_and_unplugged_while_the_guest_looks() {
         // It is the guest who has seen both.
         handle.add_device(option(MDEV[0])).expect("there is none");
         handle.remove_device("ap0").expect("it is there");
+    });
+    assert_eq!(host.acts().held(), Vec::<String>::new());
+}
+
+/// Sends messages to the queue 05.0004 without end, whether it is there or not.
+const USES_A_QUEUE: [u32; 8] = [
+    0xa50e_4000, // llilh %r0,0x4000
+    0xa503_0504, // iill  %r0,0x0504
+    0xa749_0000, // lghi  %r4,0          PSMID
+    0xa759_051d, // lghi  %r5,0x51d
+    0xa769_0a00, // lghi  %r6,0xa00      message
+    0xa779_0040, // lghi  %r7,64
+    0xb2ad_0046, // nqap  %r4,%r6
+    0xa7f4_fff2, // j     the beginning
+];
+
+#[test]
+fn a_device_can_be_unplugged_while_the_guest_uses_its_queues() {
+    let host = host();
+    let (_dir, kernel) = image(&USES_A_QUEUE, &[(0xa00, &[0; 64])]);
+    let status = || format!("{:?}", host.adapters().test("05.0004".parse().expect("a queue")).status);
+    let empty = status();
+    steered(&host, |operator| {
+        let handle = operator.handle.clone();
+        operator.boot(&kernel, None);
+        for _ in 0..20 {
+            handle.add_device(option(MDEV[0])).expect("there is none");
+            while status() == empty {
+                thread::yield_now();
+            }
+            handle.remove_device("ap0").expect("it is there");
+            assert_eq!(operator.state(), VmState::Running);
+            assert_eq!(status(), empty, "what the guest left in the queue is gone");
+        }
     });
     assert_eq!(host.acts().held(), Vec::<String>::new());
 }

@@ -101,7 +101,7 @@ fn a_guest_that_panics_is_told_with_its_psw_and_then_its_end() {
     let mut client = guest.client();
     // Whether or not it has come as far as to wait, a reset or two will do.
     let panicked = loop {
-        client.send("{\"execute\":\"system_reset\"}{\"execute\":\"query-name\",\"id\":1}");
+        client.try_send("{\"execute\":\"system_reset\"}{\"execute\":\"query-name\",\"id\":1}");
         let told = |line: &Value| line["event"] == "GUEST_PANICKED" || line["id"] == 1;
         let line = std::iter::from_fn(|| client.line()).find(told).expect("one of them");
         if line["event"] == "GUEST_PANICKED" {

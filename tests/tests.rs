@@ -3,9 +3,9 @@
 mod acts;
 mod api;
 mod command;
-mod console;
 mod conformance;
 mod conformance_rows;
+mod console;
 mod cpu;
 mod demo;
 mod documents;

@@ -91,13 +91,14 @@ pub fn end_with(words: LastWords) -> Result<(), Errno> {
     register_signal_handler(libc::SIGSYS, forbidden)
 }
 
-/// Where `si_syscall` is in `siginfo_t`: three numbers of 32 bits, and a pointer (`include/uapi/asm-generic/siginfo.h`).
-const SI_SYSCALL: usize = 24;
+/// `siginfo_t` up to `si_syscall`, in numbers of 32 bits: three and padding, a pointer, and that
+/// (`include/uapi/asm-generic/siginfo.h`).
+type UpToSyscall = [c_int; 7];
 
 /// The handler of SIGSYS: says what happened and ends the program.
 extern "C" fn forbidden(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
     // SAFETY: the kernel passes a siginfo_t of 128 bytes, aligned for a pointer, and of SIGSYS this member is filled in.
-    let call = unsafe { info.cast::<u8>().add(SI_SYSCALL).cast::<c_int>().read() };
+    let [.., call] = unsafe { *info.cast::<UpToSyscall>() };
     // It is set before the handler is.
     let Some(words) = LAST_WORDS.get() else { exit(1) };
     let mut sentence = Sentence::default();
@@ -203,8 +204,8 @@ mod tests {
 
     #[test]
     fn the_number_of_the_call_is_inside_of_the_structure_that_the_kernel_passes() {
-        assert!(SI_SYSCALL + size_of::<c_int>() <= size_of::<libc::siginfo_t>());
-        assert!(align_of::<libc::siginfo_t>() >= align_of::<c_int>());
+        assert!(size_of::<UpToSyscall>() <= size_of::<libc::siginfo_t>());
+        assert!(align_of::<libc::siginfo_t>() >= align_of::<UpToSyscall>());
     }
 
     #[test]

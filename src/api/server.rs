@@ -48,7 +48,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 64,
-            idle: Duration::from_mins(5),
+            idle: Duration::from_secs(5 * 60),
             request: Duration::from_secs(10),
             end: Duration::from_secs(2),
         }

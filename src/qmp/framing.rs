@@ -46,7 +46,7 @@ impl Framing {
                 return None;
             }
             // Neither a line break nor what is no UTF-8 can be in a string: it ends what a client has left half done.
-            State::Quoted | State::Escaped if byte < b' ' || byte > 0xfd => return self.end_with(byte),
+            State::Quoted | State::Escaped if !(b' '..=0xfd).contains(&byte) => return self.end_with(byte),
             State::Quoted => match byte {
                 b'\\' => self.state = State::Escaped,
                 b'"' => {
@@ -65,11 +65,8 @@ impl Framing {
 
     fn plain(&mut self, byte: u8) -> Option<Frame> {
         match byte {
-            b' ' | b'\t' | b'\r' | b'\n' => {
-                if self.depth == 0 {
-                    return self.end();
-                }
-            }
+            b' ' | b'\t' | b'\r' | b'\n' if self.depth == 0 => return self.end(),
+            b' ' | b'\t' | b'\r' | b'\n' => {}
             // Clients send a control character, or 0xff, to begin anew whatever came before.
             0..b' ' | 0x7f.. => return self.end_with(byte),
             b'"' => self.state = State::Quoted,

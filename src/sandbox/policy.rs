@@ -195,7 +195,7 @@ const ROWS: &[Row] = &[
     row("getpid",             Always,            EVERY),
     row("getrandom",          Always,            EVERY),
     row("getsockname",        Always,            SERVE),
-    row("getsockopt",         Always,            SERVE.or(BUILD)),
+    row("getsockopt",         Always,            SERVE.or(GUEST)),
     row("gettid",             Always,            EVERY),
     // A terminal: whether it is one, its modes, whose it is. The last words of any thread give its modes back.
     ioctl(TCGETS,                            EVERY),
@@ -277,7 +277,7 @@ const ROWS: &[Row] = &[
     row("sendmsg",            Always,            EVERY),
     row("sendto",             Always,            EVERY),
     row("set_robust_list",    Always,            SPAWN),
-    row("setsockopt",         Always,            SERVE.or(LOOP)),
+    row("setsockopt",         Always,            SERVE.or(GUEST)),
     row("shutdown",           Always,            EVERY),
     row("sigaltstack",        Always,            EVERY),
     row("signalfd4",          Always,            START),

@@ -404,7 +404,9 @@ fn a_reset_forgets_a_change_at_whatever_point() {
     for steps in 0..3 {
         let (mut css, mut cpu) = (Css::default(), Cpu::new());
         assert_eq!(css.ap_configuration_changed(), MACHINE_CHECK);
-        (0..steps).for_each(|_| drop(report(&mut cpu, &mut css)));
+        for _ in 0..steps {
+            report(&mut cpu, &mut css);
+        }
         css.reset();
         assert_eq!(report(&mut cpu, &mut css), NO_REPORT, "{steps}");
         assert_eq!(event(&mut cpu, &mut css), NO_EVENT, "{steps}");

@@ -77,17 +77,41 @@ const KINDS: [ResetKind; 4] =
 #[test]
 fn the_steps_of_each_reset_are_qemu_s() {
     use ResetStep::*;
-    let full =
-        [ChannelSubsystem, SclpEvents, FloatingInterruptions, ApQueues, ClearAllCpus, KeyWrapping, LoadImage, StartIplCpu];
+    let full = [
+        ChannelSubsystem,
+        SclpEvents,
+        FloatingInterruptions,
+        ApQueues,
+        ClearAllCpus,
+        KeyWrapping,
+        LoadImage,
+        StartIplCpu,
+    ];
     assert_eq!(ResetKind::External.steps(), full);
     assert_eq!(ResetKind::ReIpl.steps(), full);
     assert_eq!(
         ResetKind::ModifiedClear.steps(),
-        [ChannelSubsystem, SclpEvents, FloatingInterruptions, ApQueues, KeyWrapping, ClearAllCpus, LoadNormalThisCpu]
+        [
+            ChannelSubsystem,
+            SclpEvents,
+            FloatingInterruptions,
+            ApQueues,
+            KeyWrapping,
+            ClearAllCpus,
+            LoadNormalThisCpu
+        ]
     );
     assert_eq!(
         ResetKind::LoadNormal.steps(),
-        [ChannelSubsystem, SclpEvents, FloatingInterruptions, ApQueues, NormalOtherCpus, InitialThisCpu, LoadNormalThisCpu]
+        [
+            ChannelSubsystem,
+            SclpEvents,
+            FloatingInterruptions,
+            ApQueues,
+            NormalOtherCpus,
+            InitialThisCpu,
+            LoadNormalThisCpu
+        ]
     );
 }
 

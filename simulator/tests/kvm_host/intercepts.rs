@@ -5,8 +5,8 @@ use crate::support::{
     TAKEN, WAITING, host, instruction, op,
 };
 use adjunct_hypervisor::{
-    Access, Accessed, CpuReset, CpuState, Exit, Floating, KernelError, Local, ModelAttribute, Operand, ProtoVm, Psw,
-    RunState, Vcpu, Vm,
+    Access, Accessed, CpuReset, CpuState, Exit, Floating, KernelError, Local, ModelAttribute, Operand,
+    ProtoVm, Psw, RunState, Vcpu, Vm,
 };
 use adjunct_simulator::SimProtoVm;
 
