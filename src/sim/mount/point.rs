@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_mount_says_what_host_it_shows() {
-        for file in ["", "machine = 'z14.2-base'\nkernel = '6.12'\n"] {
+        for file in ["", "machine = 'z14.2'\nkernel = '6.12'\n"] {
             let host = SimHost::new(HostFile::parse(file).expect("a host file")).expect("it starts");
             let shown = Shown { machine: Some(host.machine_model()), kernel: Some(host.profile()) };
             assert_eq!(Shown::of_source(&Shown::source(&host)), shown);

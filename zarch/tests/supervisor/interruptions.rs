@@ -344,6 +344,7 @@ fn a_machine_check_saves_the_registers_and_comes_first() {
     guest.around.floating.extend(floating);
     assert_eq!(guest.caught().0, 0x160);
     assert_eq!(guest.double(0xe8), 0x0040_0000_0000_0000);
+    assert_eq!(guest.word(0xa0) & 0xff, 1, "z/Architecture");
     assert_eq!((guest.word(0xf4), guest.double(0xf8)), (1, 2));
     assert_eq!((guest.double(0x1280 + 72), guest.double(0x1380 + 14 * 8)), (0x99, 0x1000_0000));
     assert_eq!(guest.double(0x1330), 0x0012_3456_789a_bcde);
