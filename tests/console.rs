@@ -260,6 +260,7 @@ fn the_terminal_is_as_it_was_however_the_guest_ends() {
 
 #[test]
 #[ignore = "the next test runs it at a terminal"]
+#[should_panic(expected = "on purpose")]
 fn panics_at_a_terminal() {
     let room = Room::new().expect("an eventfd");
     let _input = Input::open(room.into()).expect("an epoll");
@@ -284,7 +285,7 @@ fn the_terminal_is_as_it_was_after_a_panic() {
     let mut session = Session::of(&program);
     session.sees("Ctrl-A x ends the guest");
     session.sees("on purpose");
-    session.ends_with(101).is_as_before();
+    session.ends_with(0).is_as_before();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What goes over the wire, as JSON. Names and shapes are Cloud Hypervisor's where it has the thing.
 //!
-//! Nothing here acts; [`convert`](super::convert) says what a configuration means. What is sent to us must have no member
+//! Nothing here acts; `convert` says what a configuration means. What is sent to us must have no member
 //! that we don't know: a guest that lacks half of what was asked for is worse than none.
 
 use schemars::JsonSchema;
