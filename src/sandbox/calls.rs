@@ -48,11 +48,45 @@ impl Call {
         }
     }
 
+    /// The call as the C library makes it on s390x: `socketcall` with this number as its first argument. The arguments are
+    /// in memory then, where a filter does not see them (`include/uapi/linux/net.h`, `net/socket.c: socketcall`).
+    pub(super) fn as_socketcall(&self, machine: Machine) -> Option<u32> {
+        if machine != Machine::S390x {
+            return None;
+        }
+        let at = SOCKETCALLS.iter().position(|name| *name == self.name)?;
+        u32::try_from(at + 1).ok()
+    }
+
     /// The call of this name.
     pub(super) fn named(name: &str) -> Option<&'static Self> {
         CALLS.binary_search_by_key(&name, |call| call.name).ok().map(|at| &CALLS[at])
     }
 }
+
+/// What `socketcall` can be asked for, from 1.
+const SOCKETCALLS: [&str; 20] = [
+    "socket",
+    "bind",
+    "connect",
+    "listen",
+    "accept",
+    "getsockname",
+    "getpeername",
+    "socketpair",
+    "send",
+    "recv",
+    "sendto",
+    "recvfrom",
+    "shutdown",
+    "setsockopt",
+    "getsockopt",
+    "sendmsg",
+    "recvmsg",
+    "accept4",
+    "recvmmsg",
+    "sendmmsg",
+];
 
 /// The names of this machine's system calls, by number; the empty text where there is none.
 pub(super) static NAMES: [&str; 512] = names();

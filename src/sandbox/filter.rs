@@ -15,9 +15,14 @@ use std::collections::BTreeMap;
 pub(super) fn compile(threads: Threads, machine: Machine, otherwise: u32, us: u32) -> Vec<sock_filter> {
     let mut calls: BTreeMap<u32, Vec<When>> = BTreeMap::new();
     for row in rows(threads, machine) {
+        let Some(call) = Call::named(row.call) else { continue };
         // The policy has no row for a call that the machine lacks, and a test sees to it.
-        if let Some(number) = Call::named(row.call).and_then(|call| call.number(machine)) {
+        if let Some(number) = call.number(machine) {
             calls.entry(number).or_default().push(row.when);
+        }
+        let socketcall = Call::named("socketcall").and_then(|call| call.number(machine));
+        if let Some((number, which)) = socketcall.zip(call.as_socketcall(machine)) {
+            calls.entry(number).or_default().push(When::Is(0, which));
         }
     }
     let calls: Vec<_> = calls.into_iter().collect();

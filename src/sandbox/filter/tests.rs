@@ -83,7 +83,31 @@ fn run(program: &[sock_filter], bytes: &[u8], machine: Machine) -> u32 {
 /// What the policy has for threads of these kinds, with the numbers of the calls.
 fn permissions(threads: Threads, machine: Machine) -> Vec<(u32, When)> {
     let number = |name| Call::named(name).and_then(|call| call.number(machine)).expect("the machine has it");
-    rows(threads, machine).map(|row| (number(row.call), row.when)).collect()
+    let mut permissions: Vec<_> = rows(threads, machine).map(|row| (number(row.call), row.when)).collect();
+    if machine == Machine::S390x {
+        // include/uapi/linux/net.h
+        const SYS: [(&str, u32); 14] = [
+            ("socket", 1),
+            ("bind", 2),
+            ("connect", 3),
+            ("listen", 4),
+            ("getsockname", 6),
+            ("socketpair", 8),
+            ("sendto", 11),
+            ("recvfrom", 12),
+            ("shutdown", 13),
+            ("setsockopt", 14),
+            ("getsockopt", 15),
+            ("sendmsg", 16),
+            ("recvmsg", 17),
+            ("accept4", 18),
+        ];
+        for row in rows(threads, machine) {
+            let which = SYS.iter().find(|(name, _)| *name == row.call);
+            permissions.extend(which.map(|(_, which)| (102, When::Is(0, *which))));
+        }
+    }
+    permissions
 }
 
 /// What the policy says, read without an assembler.
@@ -116,6 +140,8 @@ fn answered(threads: Threads, machine: Machine, asked: &Asked) -> u32 {
 /// The values that rows speak of, and those beside them.
 fn telling_values() -> Vec<u32> {
     let mut values = vec![0, 1, US, u32::MAX];
+    // All that socketcall has, and more.
+    values.extend(1..24);
     for machine in MACHINES {
         for row in rows(Threads::EVERY, machine) {
             match row.when {
