@@ -8,12 +8,12 @@ use std::{
 };
 use vmm_sys_util::eventfd::EventFd;
 
-/// A duplicate (close-on-exec) of the descriptor `number`, which this process inherited. The
-/// original stays open and belongs to whoever opened it.
+/// A duplicate (close-on-exec) of the descriptor `number` of this process. The original stays open and belongs to
+/// whoever opened it.
 ///
 /// # Errors
 /// EBADF if no such descriptor is open.
-pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
+pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     if number < 0 {
         return Err(io::Error::from_raw_os_error(EBADF));
     }
@@ -21,6 +21,26 @@ pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
     // -1, the one value that BorrowedFd must not hold. A number that is not open is answered by the
     // kernel with EBADF, and the duplicate is an owner of its own whatever becomes of the original.
     unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
+}
+
+/// [`duplicate`] of a descriptor which this process inherited: one that it opened itself is close-on-exec, and not meant
+/// by a number that somebody has typed.
+///
+/// # Errors
+/// EBADF if no such descriptor is open, or if it was not inherited.
+pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
+    inherited(number)?;
+    duplicate(number)
+}
+
+/// The flags of the descriptor `number`; EBADF if it is not open or close-on-exec.
+fn inherited(number: RawFd) -> io::Result<i32> {
+    // SAFETY: F_GETFD takes no argument and touches no memory; a number that is not open is EBADF.
+    match unsafe { libc::fcntl(number, libc::F_GETFD) } {
+        ..0 => Err(io::Error::last_os_error()),
+        flags if flags & libc::FD_CLOEXEC != 0 => Err(io::Error::from_raw_os_error(EBADF)),
+        flags => Ok(flags),
+    }
 }
 
 /// Takes the descriptor `number`, which this process inherited, over: it is close-on-exec from now on,
@@ -33,18 +53,10 @@ pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
 /// EBADF if no such descriptor is open, if it is standard input, output or error, or if it was not
 /// inherited.
 pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
-    let not_ours = || io::Error::from_raw_os_error(EBADF);
     if number <= STDERR {
-        return Err(not_ours());
+        return Err(io::Error::from_raw_os_error(EBADF));
     }
-    // SAFETY: F_GETFD takes no argument and touches no memory; a number that is not open is EBADF.
-    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
-    if flags < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    if flags & libc::FD_CLOEXEC != 0 {
-        return Err(not_ours());
-    }
+    let flags = inherited(number)?;
     // SAFETY: F_SETFD takes an int and touches no memory.
     if unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) } < 0 {
         return Err(io::Error::last_os_error());
@@ -60,7 +72,7 @@ pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
 /// # Errors
 /// EBADF if no such descriptor is open, EINVAL if it is no eventfd (`fs/eventfd.c: eventfd_ctx_fdget`).
 pub fn event(number: RawFd) -> io::Result<EventFd> {
-    let file = inherit(number)?;
+    let file = duplicate(number)?;
     let kind = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     if kind.as_os_str() != "anon_inode:[eventfd]" {
         return Err(io::Error::from_raw_os_error(EINVAL));
@@ -88,8 +100,9 @@ mod tests {
     #[test]
     fn an_inherited_descriptor_is_the_same_file_and_outlives_the_original() {
         let (mut reader, writer) = io::pipe().expect("a pipe");
-        let mut inherited = File::from(inherit(writer.as_raw_fd()).expect("open"));
-        drop(writer);
+        let number = as_inherited(&writer);
+        let mut inherited = File::from(inherit(number).expect("open"));
+        drop((writer, adopt(number).expect("nobody's")));
         inherited.write_all(b"AP").expect("the pipe is open");
         drop(inherited);
         let mut text = String::new();
@@ -97,9 +110,8 @@ mod tests {
         assert_eq!(text, "AP");
     }
 
-    /// A descriptor as a process inherits it: not close-on-exec, and nobody's.
-    fn inherited() -> RawFd {
-        let file = File::open("/dev/null").expect("it is there");
+    /// A descriptor of `file` as a process inherits it: not close-on-exec, and nobody's.
+    fn as_inherited(file: &impl AsRawFd) -> RawFd {
         // SAFETY: F_DUPFD takes an int and touches no memory.
         let number = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD, 3) };
         assert!(number > STDERR);
@@ -108,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_over_is_close_on_exec_and_closed_at_the_end() {
-        let number = inherited();
+        let number = as_inherited(&File::open("/dev/null").expect("it is there"));
         let owned = adopt(number).expect("it was inherited");
         // SAFETY: F_GETFD takes no argument and touches no memory.
         assert_eq!(unsafe { libc::fcntl(number, libc::F_GETFD) }, libc::FD_CLOEXEC);
@@ -122,6 +134,7 @@ mod tests {
         for number in [file.as_raw_fd(), 0, 1, 2, -1, 999_999] {
             assert_eq!(adopt(number).expect_err("not inherited").raw_os_error(), Some(EBADF));
         }
+        assert_eq!(inherit(file.as_raw_fd()).expect_err("not inherited").raw_os_error(), Some(EBADF));
     }
 
     #[test]
@@ -139,6 +152,7 @@ mod tests {
     fn a_number_that_is_not_open_is_refused_with_ebadf() {
         for number in [-1, i32::MIN, 999_999] {
             assert_eq!(inherit(number).expect_err("not open").raw_os_error(), Some(EBADF));
+            assert_eq!(duplicate(number).expect_err("not open").raw_os_error(), Some(EBADF));
         }
     }
 }

@@ -45,7 +45,7 @@ fn vm() -> OwnedFd {
         is_vm.then_some(*number)
     };
     let number = open_files().iter().find_map(new).expect("a VM is a file");
-    descriptor::inherit(number).expect("it is open")
+    descriptor::duplicate(number).expect("it is open")
 }
 
 fn kvm_vfio() -> Arc<KvmVfio> {
@@ -188,7 +188,7 @@ fn a_second_device_for_one_vm_is_eperm_before_the_kernel_is_asked_and_from_the_k
         let number = open_files();
         let (number, _) =
             number.iter().rfind(|(_, file)| file.as_os_str() == "anon_inode:kvm-vfio").expect("it is a file");
-        let again = Arc::new(KvmVfio::from_device(descriptor::inherit(*number).expect("open")));
+        let again = Arc::new(KvmVfio::from_device(descriptor::duplicate(*number).expect("open")));
         let device = Arc::new(device);
         let first = open(&mdev(), Some(way), &device).expect("it is free");
         assert_eq!(refused(open(&second_mdev(), Some(way), &again)), (opens(way), EPERM), "{way:?}");

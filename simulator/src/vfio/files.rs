@@ -102,7 +102,7 @@ impl Files {
     pub(crate) fn get(&self, fd: i32) -> Result<Option<Arc<OpenFile>>, Errno> {
         match self.table().get(&fd) {
             Some(file) => Ok(Some(Arc::clone(file))),
-            None if fd < Self::FIRST && descriptor::inherit(fd).is_ok() => Ok(None),
+            None if fd < Self::FIRST && descriptor::duplicate(fd).is_ok() => Ok(None),
             None => Err(libc::EBADF),
         }
     }
