@@ -29,16 +29,21 @@ fn taken_over(test: &str, attack: &str) -> Output {
     program.output().expect("it starts")
 }
 
-/// The call that makes a socket, as the C library has it.
-const SOCKET: &str = if cfg!(target_arch = "s390x") { "socketcall" } else { "socket" };
+/// The call that makes a socket, as the C library has it, and threads that may make none of a network. On s390x a filter
+/// does not see the family, so there those that may connect to another process's simulated host are not among them.
+const SOCKET: (&str, [Thread; 2]) = if cfg!(target_arch = "s390x") {
+    ("socketcall", [Thread::Signals, Thread::Api])
+} else {
+    ("socket", [Thread::Manager, Thread::Vcpu])
+};
 
 /// What the attacker does, what the call is named in the message, and which thread it has.
 const ATTACKS: [(&str, &str, Thread); 10] = [
     ("open", "openat", Thread::Vcpu),
     ("create", "openat", Thread::Loop),
     ("execute", "execve", Thread::Manager),
-    ("network", SOCKET, Thread::Manager),
-    ("network", SOCKET, Thread::Vcpu),
+    ("network", SOCKET.0, SOCKET.1[0]),
+    ("network", SOCKET.0, SOCKET.1[1]),
     ("kill", "kill", Thread::Vcpu),
     ("kill", "kill", Thread::Signals),
     ("mount", "mount", Thread::Api),
