@@ -48,14 +48,12 @@ impl Call {
         }
     }
 
-    /// The call as the C library makes it on s390x: `socketcall` with this number as its first argument. The arguments are
-    /// in memory then, where a filter does not see them (`include/uapi/linux/net.h`, `net/socket.c: socketcall`).
-    pub(super) fn as_socketcall(&self, machine: Machine) -> Option<u32> {
-        if machine != Machine::S390x {
-            return None;
-        }
-        let at = SOCKETCALLS.iter().position(|name| *name == self.name)?;
-        u32::try_from(at + 1).ok()
+    /// The call as the C library makes it on s390x: `socketcall` with one of these numbers as its first argument. The
+    /// arguments are in memory then, where a filter does not see them (`include/uapi/linux/net.h`, `net/socket.c:
+    /// socketcall`). `send` and `recv`, which other machines have only as `sendto` and `recvfrom`, are calls of their own.
+    pub(super) fn as_socketcalls(&self, machine: Machine) -> impl Iterator<Item = u32> {
+        let calls = (1..).zip(SOCKETCALLS).filter(move |_| machine == Machine::S390x);
+        calls.filter(|(_, (_, row))| *row == self.name).map(|(number, _)| number)
     }
 
     /// The call of this name.
@@ -64,28 +62,28 @@ impl Call {
     }
 }
 
-/// What `socketcall` can be asked for, from 1.
-const SOCKETCALLS: [&str; 20] = [
-    "socket",
-    "bind",
-    "connect",
-    "listen",
-    "accept",
-    "getsockname",
-    "getpeername",
-    "socketpair",
-    "send",
-    "recv",
-    "sendto",
-    "recvfrom",
-    "shutdown",
-    "setsockopt",
-    "getsockopt",
-    "sendmsg",
-    "recvmsg",
-    "accept4",
-    "recvmmsg",
-    "sendmmsg",
+/// What `socketcall` can be asked for, from 1, and the call of the policy that it is.
+const SOCKETCALLS: [(&str, &str); 20] = [
+    ("socket", "socket"),
+    ("bind", "bind"),
+    ("connect", "connect"),
+    ("listen", "listen"),
+    ("accept", "accept4"),
+    ("getsockname", "getsockname"),
+    ("getpeername", "getpeername"),
+    ("socketpair", "socketpair"),
+    ("send", "sendto"),
+    ("recv", "recvfrom"),
+    ("sendto", "sendto"),
+    ("recvfrom", "recvfrom"),
+    ("shutdown", "shutdown"),
+    ("setsockopt", "setsockopt"),
+    ("getsockopt", "getsockopt"),
+    ("sendmsg", "sendmsg"),
+    ("recvmsg", "recvmsg"),
+    ("accept4", "accept4"),
+    ("recvmmsg", "recvmmsg"),
+    ("sendmmsg", "sendmmsg"),
 ];
 
 /// The names of this machine's system calls, by number; the empty text where there is none.

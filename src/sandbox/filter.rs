@@ -20,9 +20,11 @@ pub(super) fn compile(threads: Threads, machine: Machine, otherwise: u32, us: u3
         if let Some(number) = call.number(machine) {
             calls.entry(number).or_default().push(row.when);
         }
-        let socketcall = Call::named("socketcall").and_then(|call| call.number(machine));
-        if let Some((number, which)) = socketcall.zip(call.as_socketcall(machine)) {
-            calls.entry(number).or_default().push(When::Is(0, which));
+        if let Some(number) = Call::named("socketcall").and_then(|call| call.number(machine)) {
+            calls
+                .entry(number)
+                .or_default()
+                .extend(call.as_socketcalls(machine).map(|which| When::Is(0, which)));
         }
     }
     let calls: Vec<_> = calls.into_iter().collect();

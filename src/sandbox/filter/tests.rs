@@ -86,13 +86,15 @@ fn permissions(threads: Threads, machine: Machine) -> Vec<(u32, When)> {
     let mut permissions: Vec<_> = rows(threads, machine).map(|row| (number(row.call), row.when)).collect();
     if machine == Machine::S390x {
         // include/uapi/linux/net.h
-        const SYS: [(&str, u32); 14] = [
+        const SYS: [(&str, u32); 17] = [
             ("socket", 1),
             ("bind", 2),
             ("connect", 3),
             ("listen", 4),
             ("getsockname", 6),
             ("socketpair", 8),
+            ("sendto", 9),
+            ("recvfrom", 10),
             ("sendto", 11),
             ("recvfrom", 12),
             ("shutdown", 13),
@@ -100,10 +102,11 @@ fn permissions(threads: Threads, machine: Machine) -> Vec<(u32, When)> {
             ("getsockopt", 15),
             ("sendmsg", 16),
             ("recvmsg", 17),
+            ("accept4", 5),
             ("accept4", 18),
         ];
         for row in rows(threads, machine) {
-            let which = SYS.iter().find(|(name, _)| *name == row.call);
+            let which = SYS.iter().filter(|(name, _)| *name == row.call);
             permissions.extend(which.map(|(_, which)| (102, When::Is(0, *which))));
         }
     }
