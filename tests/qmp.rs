@@ -316,7 +316,7 @@ fn where_a_monitor_cannot_be_is_said_with_the_option() {
     assert_eq!(fs::read_to_string(&file).expect("it is still there"), "text");
 }
 
-/// QEMU's own client: https://pypi.org/project/qemu.qmp, in a virtual environment that `tests/qmp/python` makes.
+/// QEMU's own client, `qemu.qmp` of PyPI, in a virtual environment that `tests/qmp/python` makes.
 #[test]
 #[ignore = "needs Python and qemu.qmp from PyPI; ./check runs it"]
 fn qemus_own_client_gets_on_with_it() {
