@@ -639,7 +639,7 @@ fn the_examples_of_the_document_do_what_it_says() {
 #[ignore = "needs schemathesis and others of PyPI; ./check runs it"]
 fn other_peoples_programs_find_it_as_documented() {
     let python =
-        env::var_os("ADJUNCT_API_PYTHON").expect("./check names it: the one that tests/api/python prints");
+        env::var_os("ADJUNCT_API_PYTHON").expect("./check names it: the one that tests/python prints");
     let adjunct = Serving::new();
     let (_dir, config) = for_ever();
     adjunct.order(&["create", &adjunct.config(&config)]);

@@ -316,12 +316,12 @@ fn where_a_monitor_cannot_be_is_said_with_the_option() {
     assert_eq!(fs::read_to_string(&file).expect("it is still there"), "text");
 }
 
-/// QEMU's own client, `qemu.qmp` of PyPI, in a virtual environment that `tests/qmp/python` makes.
+/// QEMU's own client, `qemu.qmp` of PyPI, in a virtual environment that `tests/python` makes.
 #[test]
 #[ignore = "needs Python and qemu.qmp from PyPI; ./check runs it"]
 fn qemus_own_client_gets_on_with_it() {
     let python =
-        env::var_os("ADJUNCT_QMP_PYTHON").expect("./check names it: the one that tests/qmp/python prints");
+        env::var_os("ADJUNCT_QMP_PYTHON").expect("./check names it: the one that tests/python prints");
     let guest = Guest::start("sim", &["--smp", "2"]);
     let session = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/qmp/session.py");
     let ran = Command::new(python).arg(session).arg(&guest.socket).arg(MDEV[0]).output().expect("it starts");
