@@ -179,7 +179,7 @@ impl Http {
 
     /// Listens to events; those from now on are heard.
     fn events(mut self) -> Events {
-        self.send("GET /api/v1/vm.events HTTP/1.1\r\n\r\n");
+        self.send("GET /api/v1/vm.events HTTP/1.1\r\nHost: x\r\n\r\n");
         let (status, head) = self.head();
         assert!(status == 200 && head.contains("Transfer-Encoding: chunked"), "{head}");
         Events(self.stream)
@@ -353,12 +353,12 @@ fn what_is_no_request_is_answered_and_ends_the_connection() {
     for (text, status) in [
         ("nonsense\r\n\r\n", 400),
         ("GET /api/v1/vmm.ping HTTP/2.0\r\n\r\n", 505),
-        ("PUT /api/v1/vm.create HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400),
-        ("PUT /api/v1/vm.create HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
-        ("PUT /api/v1/vm.create HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 413),
-        ("PUT /api/v1/vm.create HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 99999\r\n\r\n", 413),
-        ("PUT /api/v1/vm.create HTTP/1.1\r\nExpect: more\r\n\r\n", 417),
-        (&format!("GET /{long} HTTP/1.1\r\n\r\n"), 431),
+        ("PUT /api/v1/vm.create HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n", 400),
+        ("PUT /api/v1/vm.create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
+        ("PUT /api/v1/vm.create HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 413),
+        ("PUT /api/v1/vm.create HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999\r\n\r\n", 413),
+        ("PUT /api/v1/vm.create HTTP/1.1\r\nHost: x\r\nExpect: more\r\n\r\n", 417),
+        (&format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 431),
     ] {
         let mut http = adjunct.connect();
         http.send(text);
@@ -374,9 +374,9 @@ fn what_is_no_request_is_answered_and_ends_the_connection() {
 fn connections_end_when_the_client_says_so_and_heads_can_be_had_alone() {
     let adjunct = Serving::new();
     let mut http = adjunct.connect();
-    http.send("HEAD /api/v1/vmm.ping HTTP/1.1\r\n\r\nHEAD /api/v1/vm.info HTTP/1.1\r\n\r\n");
+    http.send("HEAD /api/v1/vmm.ping HTTP/1.1\r\nHost: x\r\n\r\nHEAD /api/v1/vm.info HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!((http.head().0, http.head().0), (200, 404));
-    http.send("GET http://localhost/api/v1/vmm.ping?x HTTP/1.1\r\nConnection: close\r\n\r\n");
+    http.send("GET http://localhost/api/v1/vmm.ping?x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert_eq!(http.answer().status, 200);
     assert_eq!(http.rest(), "");
     let mut http = adjunct.connect();
@@ -405,7 +405,7 @@ fn of_two_who_want_the_same_at_once_one_gets_it() {
 #[test]
 fn a_client_that_goes_away_in_the_middle_of_a_request_has_asked_nothing() {
     let adjunct = Serving::new();
-    let request = "PUT /api/v1/vm.create HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
+    let request = "PUT /api/v1/vm.create HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
     for length in [1, 30, request.len() - 1] {
         let mut http = adjunct.connect();
         http.send(&request[..length]);
@@ -421,7 +421,7 @@ fn a_client_that_goes_away_before_it_is_answered_has_asked() {
     let mut events = adjunct.connect().events();
     let (_dir, config) = for_ever();
     assert_eq!(adjunct.connect().put("vm.create", &config.to_string()).status, 204);
-    adjunct.connect().send("PUT /api/v1/vm.boot HTTP/1.1\r\n\r\n");
+    adjunct.connect().send("PUT /api/v1/vm.boot HTTP/1.1\r\nHost: x\r\n\r\n");
     events.hear("vm-built");
     // And one that has enough of events harms nobody.
     drop(adjunct.connect().events());
