@@ -287,6 +287,11 @@ impl ServeArgs {
 }
 
 impl RunArgs {
+    /// Where the guest runs.
+    pub fn host(&self) -> Option<&HostChoice> {
+        self.host.as_ref()
+    }
+
     /// What is given up.
     pub fn sandbox(&self) -> &Sandbox {
         &self.outside.sandbox

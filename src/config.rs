@@ -3,7 +3,7 @@
 mod device;
 mod machine;
 
-pub use device::{DeviceChoice, DeviceError, VfioApOption};
+pub use device::{DeviceChoice, DeviceError, DeviceId, DeviceIdError, VfioApOption};
 pub use machine::{KeyWrapping, Loadparm, MachineOption};
 
 use crate::option::{OptionError, OptionString};

@@ -3,18 +3,16 @@
 pub mod input;
 pub(crate) mod terminal;
 
-use crate::{
-    config::ConsoleTarget,
-    lossy::{Lossy, Lost},
-};
+use crate::config::ConsoleTarget;
 use adjunct_devices::sclp::Consoles;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
+    collections::VecDeque,
     fmt,
     fs::File,
     io::{self, Write},
-    os::fd::AsFd,
-    sync::{Arc, Mutex, PoisonError},
+    os::fd::{AsFd, BorrowedFd},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// A console that can't be written.
@@ -32,46 +30,147 @@ pub type Stop = Arc<dyn AsFd + Send + Sync>;
 /// Opens `target`. The guest has the ASCII console alone: Linux would write its first messages to the
 /// line-mode console too, and a person would read them twice.
 ///
-/// Once one of `stop` is readable the console waits for its reader no more: what can't be written at once is lost. The second
-/// answer says afterwards whether all that the guest wrote got there.
+/// What the guest writes is kept until somebody waits for the reader with [`Console::wait`]. Once one of `stop` is
+/// readable nobody waits for him any more: what he has not taken is lost.
 ///
 /// # Errors
 /// [`ConsoleError`].
-pub fn open(target: &ConsoleTarget, stop: Vec<Stop>) -> Result<(Consoles, Written), ConsoleError> {
+pub fn open(target: &ConsoleTarget, stop: Vec<Stop>) -> Result<(Consoles, Console), ConsoleError> {
     let error = |source| ConsoleError { target: target.clone(), source };
-    let output: Box<dyn Write + Send> = match target {
+    let output = match target {
         // Off is silence, not the lack of a console, which a guest might not want to live without.
-        ConsoleTarget::Off => Box::new(io::sink()),
-        ConsoleTarget::Stdio => Box::new(Patient { output: io::stdout(), stop }),
-        ConsoleTarget::File(path) => Box::new(Patient { output: File::create(path).map_err(error)?, stop }),
+        ConsoleTarget::Off => None,
+        ConsoleTarget::Stdio => Some(io::stdout().as_fd().try_clone_to_owned().map(File::from)),
+        ConsoleTarget::File(path) => Some(File::create(path)),
     };
-    let (lossy, lost) = Lossy::new(output);
-    Ok((ascii(Box::new(lossy)), Written { target: target.clone(), lost }))
+    let output = output.transpose().map_err(error)?.map(|output| Patient { output, stop });
+    let console = Console { target: target.clone(), shared: Arc::new(Output::new(output)) };
+    Ok((ascii(Box::new(GuestEnd(console.shared.clone()))), console))
 }
 
 fn ascii(output: Box<dyn Write + Send>) -> Consoles {
     Consoles { ascii: Some(output), line_mode: None }
 }
 
-/// What became of a guest's output.
-#[derive(Debug)]
-pub struct Written {
+/// What a guest has written, on its way to a reader who may be slow. Clones are the same.
+///
+/// Writing and waiting are two things: a CPU that writes has the SCLP, which others need too, and whoever needs the
+/// CPU must not have to wait for the reader.
+#[derive(Clone, Debug)]
+pub struct Console {
     target: ConsoleTarget,
-    lost: Lost,
+    shared: Arc<Output<File>>,
 }
 
-impl Written {
-    /// Whether all of it was written. A reader that has gone away has seen enough, and is no error.
+impl Console {
+    /// Waits until the reader has taken all that the guest has written, or until `wanted` is readable; whether he has.
+    pub(crate) fn wait(&self, wanted: BorrowedFd<'_>) -> bool {
+        self.shared.wait(Some(wanted))
+    }
+
+    /// Waits for the reader once more, of a guest that has ended, and says whether all of it got there. A reader that has
+    /// gone away has seen enough, and is no error.
     ///
     /// # Errors
     /// [`ConsoleError`] with the first failure.
-    pub fn all(self) -> Result<(), ConsoleError> {
-        match self.lost.take() {
+    pub fn close(self) -> Result<(), ConsoleError> {
+        self.shared.wait(None);
+        match self.shared.backlog().lost.take() {
             Some(source) if source.kind() != io::ErrorKind::BrokenPipe => {
                 Err(ConsoleError { target: self.target, source })
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// A console's file, if it has one, and what waits for it.
+#[derive(Debug)]
+struct Output<W> {
+    file: Option<Patient<W>>,
+    backlog: Mutex<Backlog>,
+}
+
+/// What the reader has not taken yet. A CPU waits for him after each service call, so it is a block for each CPU at most.
+#[derive(Debug, Default)]
+struct Backlog {
+    bytes: VecDeque<u8>,
+    /// The first failure.
+    lost: Option<io::Error>,
+}
+
+impl<W> Output<W> {
+    fn new(file: Option<Patient<W>>) -> Self {
+        Self { file, backlog: Mutex::default() }
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W: AsFd> Output<W>
+where
+    for<'a> &'a W: Write,
+{
+    fn wait(&self, wanted: Option<BorrowedFd<'_>>) -> bool {
+        let Some(file) = &self.file else { return true };
+        loop {
+            if self.push_out(file) {
+                return true;
+            }
+            // Not with the lock: others may be wanted too.
+            match file.wait(wanted) {
+                Ok(Waited::Room) => {}
+                Ok(Waited::Wanted) => return false,
+                Err(error) => {
+                    let mut backlog = self.backlog();
+                    backlog.bytes.clear();
+                    backlog.lost.get_or_insert(error);
+                }
+            }
+        }
+    }
+
+    /// Writes what the file takes without a wait; whether that is all.
+    fn push_out(&self, file: &Patient<W>) -> bool {
+        let mut backlog = self.backlog();
+        while !backlog.bytes.is_empty() && file.takes_now() {
+            let next = backlog.bytes.as_slices().0;
+            let next = &next[..next.len().min(AT_ONCE)];
+            let written = match (&file.output).write(next) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    let lost = next.len();
+                    backlog.lost.get_or_insert(error);
+                    lost
+                }
+                Ok(0) => {
+                    let lost = next.len();
+                    backlog.lost.get_or_insert(io::ErrorKind::WriteZero.into());
+                    lost
+                }
+                Ok(written) => written,
+            };
+            backlog.bytes.drain(..written);
+        }
+        backlog.bytes.is_empty()
+    }
+}
+
+/// The guest's end.
+struct GuestEnd<W>(Arc<Output<W>>);
+
+impl<W> Write for GuestEnd<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.file.is_some() {
+            self.0.backlog().bytes.extend(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -92,6 +191,14 @@ impl<W> fmt::Debug for Patient<W> {
 /// A pipe that can be written takes as much at once (`PIPE_BUF`, pipe(7)).
 const AT_ONCE: usize = 4096;
 
+/// Why a wait is over.
+enum Waited {
+    /// The output takes something, or would refuse it.
+    Room,
+    /// Somebody wants whoever waits.
+    Wanted,
+}
+
 impl<W: AsFd> Patient<W> {
     /// Whether the output takes something without a wait, or would refuse it.
     pub(crate) fn takes_now(&self) -> bool {
@@ -99,29 +206,32 @@ impl<W: AsFd> Patient<W> {
         poll(&mut file, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
-    /// Waits until the output takes something.
-    fn wait(&self) -> io::Result<()> {
+    /// Waits until the output takes something, or until `wanted` is readable.
+    fn wait(&self, wanted: Option<BorrowedFd<'_>>) -> io::Result<Waited> {
+        let readable = |file| PollFd::new(file, PollFlags::POLLIN);
         let mut files = vec![PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
-        files.extend(self.stop.iter().map(|stop| PollFd::new(stop.as_fd(), PollFlags::POLLIN)));
+        files.extend(self.stop.iter().map(|stop| readable(stop.as_fd())));
+        files.extend(wanted.map(readable));
         while let Err(errno) = poll(&mut files, PollTimeout::NONE) {
             if errno != nix::errno::Errno::EINTR {
                 return Err(errno.into());
             }
         }
-        match files[0].any() {
-            Some(true) => Ok(()),
-            _ => Err(io::Error::new(io::ErrorKind::BrokenPipe, "nobody waits for it any more")),
+        let is_ready = |file: &PollFd<'_>| file.any() == Some(true);
+        if is_ready(&files[0]) {
+            Ok(Waited::Room)
+        } else if files[1..=self.stop.len()].iter().any(is_ready) {
+            Err(io::Error::new(io::ErrorKind::BrokenPipe, "nobody waits for it any more"))
+        } else {
+            Ok(Waited::Wanted)
         }
     }
 }
 
 impl<W: Write + AsFd> Write for Patient<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.wait()?;
-        let taken = self.output.write(&bytes[..bytes.len().min(AT_ONCE)])?;
-        // Standard output keeps what is not a whole line.
-        self.output.flush()?;
-        Ok(taken)
+        self.wait(None)?;
+        self.output.write(&bytes[..bytes.len().min(AT_ONCE)])
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -159,23 +269,55 @@ impl Write for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
+    use std::{io::Read, thread};
+
+    /// An output to a pipe, which holds 64 KiB, with more than that to write; and what else there is to hold.
+    struct Full {
+        output: Output<io::PipeWriter>,
+        reader: io::PipeReader,
+        stop: io::PipeWriter,
+    }
+
+    impl Full {
+        fn new() -> Self {
+            let (reader, writer) = io::pipe().expect("a pipe");
+            let (stopped, stop) = io::pipe().expect("another");
+            let output = Output::new(Some(Patient { output: writer, stop: vec![Arc::new(stopped)] }));
+            output.backlog().bytes.extend(vec![b'x'; 1 << 20]);
+            Self { output, reader, stop }
+        }
+    }
 
     #[test]
     fn nobody_waits_for_a_reader_who_sleeps_once_told_to_stop() {
-        // Nobody reads: after 64 KiB the pipe is full, and this would wait for ever.
-        let (reader, writer) = io::pipe().expect("a pipe");
-        let (stop, mut tell) = io::pipe().expect("another");
-        let mut patient = Patient { output: writer, stop: vec![Arc::new(stop)] };
-        let writing = thread::spawn(move || {
-            let written = patient.write_all(&[b'x'; 1 << 20]);
-            (written, patient.write(b"more"))
+        let Full { output, mut stop, reader } = Full::new();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| output.wait(None));
+            stop.write_all(b"!").expect("there is room");
+            assert!(waiting.join().expect("it ends"), "nothing is left to be written");
         });
-        tell.write_all(b"!").expect("there is room");
-        let (first, second) = writing.join().expect("it ends");
-        assert_eq!(first.expect_err("nobody read it").kind(), io::ErrorKind::BrokenPipe);
-        assert_eq!(second.expect_err("it stays stopped").kind(), io::ErrorKind::BrokenPipe);
+        let lost = output.backlog().lost.take().expect("nobody read it");
+        assert_eq!(lost.kind(), io::ErrorKind::BrokenPipe);
+        output.backlog().bytes.extend(b"more");
+        assert!(output.wait(None), "it stays stopped");
         drop(reader);
+    }
+
+    #[test]
+    fn who_waits_for_a_reader_goes_when_wanted_and_nothing_is_lost() {
+        let Full { output, mut reader, stop } = Full::new();
+        let (wanted, mut want) = io::pipe().expect("a pipe");
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| output.wait(Some(wanted.as_fd())));
+            want.write_all(b"!").expect("there is room");
+            assert!(!waiting.join().expect("it ends"), "the reader has not taken it");
+            let waiting = scope.spawn(|| output.wait(None));
+            let mut read = vec![0; 1 << 20];
+            reader.read_exact(&mut read).expect("it is written");
+            assert!(waiting.join().expect("it ends") && read.iter().all(|byte| *byte == b'x'));
+        });
+        assert!(output.backlog().lost.is_none());
+        drop(stop);
     }
 
     #[test]
@@ -184,7 +326,7 @@ mod tests {
             open(&ConsoleTarget::File("/dev/full".into()), Vec::new()).expect("it can be opened");
         let mut console = consoles.ascii.expect("a console");
         assert_eq!(console.write(b"lost").expect("the guest goes on"), 4);
-        let said = written.all().expect_err("it is full");
+        let said = written.close().expect_err("it is full");
         assert_eq!(said.to_string(), "--console file:/dev/full: it can't be written");
     }
 }

@@ -4,138 +4,27 @@
 //! owns the host and the guest, and the answer comes back. So what a management interface can do is what is here, and
 //! no such interface ever touches a vCPU or a device. Nothing here knows sockets or formats.
 
+mod answer;
+
+pub use answer::{Counters, DeviceInfo, HostInfo, VcpuInfo, VcpuState, VmInfo, VmState};
+
 use crate::{
     config::{Config, VfioApOption},
     guest::RunError,
     host::Host,
     plan::{PlanError, cpu_of},
 };
-use adjunct_ap::{Apqn, Uuid};
-use adjunct_cpu_model::Cpu;
 use adjunct_devices::vfio_ap::AttachError;
 use adjunct_hypervisor::KernelError;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::{
-    collections::BTreeMap,
-    fmt, io,
+    io,
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc,
         mpsc::{self, Receiver, Sender, TryRecvError},
     },
 };
-
-/// Where a guest is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum VmState {
-    /// Its configuration is there; no VM, nothing of the host is held.
-    Created,
-    /// Its vCPUs run, or wait for interruptions.
-    Running,
-    /// Its vCPUs are held.
-    Paused,
-    /// It has ended; nothing of the host is held. It can be booted again.
-    Shutdown,
-}
-
-/// In the middle of a sentence.
-impl fmt::Display for VmState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Created => "created and not booted",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Shutdown => "shut down",
-        })
-    }
-}
-
-/// The guest, as it is now.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct VmInfo {
-    /// Where in its life.
-    pub state: VmState,
-    /// As it was asked for. [`VmInfo::device`] is the device that it has now.
-    pub config: Config,
-    /// Its CPU model with all features, while there is a VM.
-    pub cpu: Option<Cpu>,
-    /// Its CPUs by address, while there is a VM.
-    pub vcpus: Vec<VcpuInfo>,
-    /// Its AP device, while it has one.
-    pub device: Option<DeviceInfo>,
-}
-
-/// One CPU of the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct VcpuInfo {
-    /// CPU address.
-    pub address: u16,
-    /// What it does; that of a paused guest is what it will do on.
-    pub state: VcpuState,
-    /// Thread ID of its thread, once that runs.
-    pub thread_id: Option<i32>,
-}
-
-/// What a CPU does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum VcpuState {
-    /// It executes instructions, or waits for an interruption that may come.
-    Operating,
-    /// It is in a disabled wait: only an order of another CPU or a reset changes that.
-    DisabledWait,
-    /// It is in the stopped state.
-    Stopped,
-}
-
-/// The AP device of a guest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeviceInfo {
-    /// What the user calls it.
-    pub id: String,
-    /// As it was asked for: `sysfsdev=…`, or `fd=…,iommufd=…`.
-    pub choice: crate::config::DeviceChoice,
-    /// The mediated device, if it can be seen which it is.
-    pub mdev: Option<Uuid>,
-    /// The queues that the guest has through it.
-    pub apqns: Vec<Apqn>,
-}
-
-/// The host that guests run on.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct HostInfo {
-    /// What it is, for people.
-    pub name: String,
-    /// All that a guest's CPU can have on it: `--cpu host`.
-    pub cpu: Cpu,
-}
-
-/// What has been counted since the VMM started, over all its guests.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// How often vCPUs came out of the guest, by what for: `service-call`, `diagnose`, `sigp`, …
-    pub exits: BTreeMap<&'static str, u64>,
-    /// Resets of the guest by kind: `external`, `re-ipl`, `modified-clear`, `load-normal`.
-    pub resets: BTreeMap<&'static str, u64>,
-    /// Changes of the guest's queues that the host has signalled.
-    pub ap_config_changes: u64,
-    /// How often the host wanted the AP device back.
-    pub ap_release_requests: u64,
-    /// AP devices that a guest got: at its start, and by hot plug.
-    pub ap_attached: u64,
-    /// AP devices that were taken from a running guest, by whoever.
-    pub ap_detached: u64,
-    /// Adapters that the guest has now.
-    pub adapters: u64,
-    /// Domains that the guest has now.
-    pub domains: u64,
-    /// Queues that the guest has now.
-    pub queues: u64,
-}
 
 /// Why a request was not carried out. Nothing has changed, unless the variant says so.
 #[derive(Debug, thiserror::Error)]
@@ -230,18 +119,47 @@ pub(crate) enum Act {
     Resume,
     Shutdown,
     Reset,
+    Reboot,
     PowerDown,
     Quit,
 }
 
+impl Act {
+    /// Whether a guest that runs ends by it.
+    fn ends_a_guest(self) -> bool {
+        matches!(self, Self::Delete | Self::Shutdown | Self::Quit)
+    }
+}
+
 /// The way back of an answer. Dropped without one, it says that nobody is there.
 #[derive(Debug)]
-pub(crate) struct Reply<T>(Sender<Result<T, Refusal>>);
+pub(crate) struct Reply<T> {
+    to: Sender<Result<T, Refusal>>,
+    /// Until it is answered, whoever waits for something else is told.
+    _end: Option<AskedToEnd>,
+}
 
 impl<T> Reply<T> {
     pub(crate) fn send(self, answer: Result<T, Refusal>) {
         // Who asked may have gone away meanwhile.
-        let _ = self.0.send(answer);
+        let _ = self.to.send(answer);
+    }
+}
+
+/// One request for the end of a guest that is not answered yet: the file, a semaphore, counts them.
+#[derive(Debug)]
+struct AskedToEnd(Arc<EventFd>);
+
+impl AskedToEnd {
+    fn new(ends: &Arc<EventFd>) -> Self {
+        let _ = ends.write(1);
+        Self(Arc::clone(ends))
+    }
+}
+
+impl Drop for AskedToEnd {
+    fn drop(&mut self) {
+        let _ = self.0.read();
     }
 }
 
@@ -250,6 +168,7 @@ impl<T> Reply<T> {
 pub struct Handle {
     requests: Sender<Request>,
     ready: Arc<EventFd>,
+    ends: Arc<EventFd>,
 }
 
 /// Where requests arrive.
@@ -257,6 +176,7 @@ pub struct Handle {
 pub struct Mailbox {
     requests: Receiver<Request>,
     ready: Arc<EventFd>,
+    ends: Arc<EventFd>,
 }
 
 /// A mailbox, and a way to it.
@@ -264,9 +184,12 @@ pub struct Mailbox {
 /// # Errors
 /// There is no eventfd to be had.
 pub fn mailbox() -> io::Result<(Handle, Mailbox)> {
-    let ready = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+    let ready = Arc::new(EventFd::from_flags(flags)?);
+    let ends = Arc::new(EventFd::from_flags(flags | EfdFlags::EFD_SEMAPHORE)?);
     let (sender, requests) = mpsc::channel();
-    Ok((Handle { requests: sender, ready: ready.clone() }, Mailbox { requests, ready }))
+    let handle = Handle { requests: sender, ready: ready.clone(), ends: ends.clone() };
+    Ok((handle, Mailbox { requests, ready, ends }))
 }
 
 impl Mailbox {
@@ -282,6 +205,12 @@ impl Mailbox {
             }
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
         }
+    }
+
+    /// Readable from when somebody asks to end the guest until that is answered. Whoever waits for anything else that may
+    /// take long watches it: the request itself is served only when he waits no more.
+    pub(crate) fn ends(&self) -> &Arc<EventFd> {
+        &self.ends
     }
 }
 
@@ -370,12 +299,7 @@ impl Handle {
     /// # Errors
     /// [`Refusal::NotCreated`]; [`Refusal::WrongState`] if it does not run.
     pub fn reboot(&self) -> Result<(), Refusal> {
-        self.reset()?;
-        match self.resume() {
-            // It was not paused.
-            Err(Refusal::WrongState { .. }) => Ok(()),
-            other => other,
-        }
+        self.act(Act::Reboot)
     }
 
     /// Resets the guest from outside, clears nothing of its memory, and loads its program again; one that is
@@ -420,13 +344,91 @@ impl Handle {
     }
 
     fn act(&self, act: Act) -> Result<(), Refusal> {
-        self.ask(|reply| Request::Act(act, reply))
+        let end = act.ends_a_guest().then(|| AskedToEnd::new(&self.ends));
+        self.ask_with(end, |reply| Request::Act(act, reply))
     }
 
     fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
-        let (sender, answer) = mpsc::channel();
-        self.requests.send(request(Reply(sender))).map_err(|_| Refusal::Gone)?;
+        self.ask_with(None, request)
+    }
+
+    fn ask_with<T>(
+        &self,
+        end: Option<AskedToEnd>,
+        request: impl FnOnce(Reply<T>) -> Request,
+    ) -> Result<T, Refusal> {
+        let (to, answer) = mpsc::channel();
+        self.requests.send(request(Reply { to, _end: end })).map_err(|_| Refusal::Gone)?;
         let _ = self.ready.write(1);
         answer.recv().unwrap_or(Err(Refusal::Gone))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::thread;
+
+    /// The next request of somebody who is about to ask.
+    fn next(mailbox: &Mailbox) -> (Act, Reply<()>) {
+        loop {
+            let mut file = [PollFd::new(mailbox.as_fd(), PollFlags::POLLIN)];
+            poll(&mut file, PollTimeout::NONE).expect("pollable");
+            match mailbox.next() {
+                Some(Request::Act(act, reply)) => return (act, reply),
+                Some(other) => panic!("not an act: {other:?}"),
+                // There may have been more behind the last.
+                None => {}
+            }
+        }
+    }
+
+    fn end_is_asked_for(mailbox: &Mailbox) -> bool {
+        let mut file = [PollFd::new(mailbox.ends().as_fd(), PollFlags::POLLIN)];
+        poll(&mut file, PollTimeout::ZERO).expect("pollable") > 0
+    }
+
+    #[test]
+    fn who_waits_is_told_of_an_end_before_it_is_served_and_until_all_are_answered() {
+        let (handle, mailbox) = mailbox().expect("eventfds");
+        thread::scope(|scope| {
+            let other = scope.spawn(|| handle.pause());
+            let (act, reply) = next(&mailbox);
+            assert_eq!((act, end_is_asked_for(&mailbox)), (Act::Pause, false));
+            let asking = [Handle::shutdown, Handle::delete, Handle::quit].map(|ask| {
+                let mut file = [PollFd::new(mailbox.ends().as_fd(), PollFlags::POLLIN)];
+                let asking = scope.spawn({
+                    let handle = &handle;
+                    move || ask(handle)
+                });
+                poll(&mut file, PollTimeout::NONE).expect("pollable");
+                asking
+            });
+            reply.send(Ok(()));
+            other.join().expect("it does not panic").expect("it is answered");
+            for _ in &asking {
+                let (_, reply) = next(&mailbox);
+                assert!(end_is_asked_for(&mailbox));
+                reply.send(Ok(()));
+            }
+            assert!(!end_is_asked_for(&mailbox));
+            for asking in asking {
+                asking.join().expect("it does not panic").expect("it is answered");
+            }
+        });
+    }
+
+    #[test]
+    fn a_reboot_is_one_request_so_that_nobody_comes_between() {
+        let (handle, mailbox) = mailbox().expect("eventfds");
+        thread::scope(|scope| {
+            let asking = scope.spawn(|| handle.reboot());
+            let (act, reply) = next(&mailbox);
+            assert_eq!(act, Act::Reboot);
+            reply.send(Ok(()));
+            asking.join().expect("it does not panic").expect("it is answered");
+        });
+        assert!(mailbox.next().is_none());
     }
 }

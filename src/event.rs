@@ -7,7 +7,7 @@ use crate::{
 };
 use adjunct_hypervisor::{CpuState, descriptor};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::{
     collections::VecDeque,
     fs::File,
@@ -165,34 +165,44 @@ pub enum PanicReason {
     Unknown,
 }
 
-/// The registers of a CPU, as `0x…`: JSON's numbers don't hold all of them.
+/// The registers of a CPU; written as `0x…`: JSON's numbers don't hold all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Registers {
     /// Bits 0-63 of the PSW.
-    pub psw_mask: String,
+    #[serde(serialize_with = "hex")]
+    pub psw_mask: u64,
     /// Bits 64-127 of the PSW: the instruction address.
-    pub psw_addr: String,
+    #[serde(serialize_with = "hex")]
+    pub psw_addr: u64,
     /// Address of the prefix area.
-    pub prefix: String,
+    #[serde(serialize_with = "hex_of_a_word")]
+    pub prefix: u32,
     /// General registers.
-    pub gprs: Vec<String>,
+    #[serde(serialize_with = "hex_of_each")]
+    pub gprs: [u64; 16],
     /// Control registers.
-    pub crs: Vec<String>,
+    #[serde(serialize_with = "hex_of_each")]
+    pub crs: [u64; 16],
+}
+
+fn hex<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{value:#018x}"))
+}
+
+fn hex_of_a_word<S: Serializer>(value: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{value:#010x}"))
+}
+
+fn hex_of_each<S: Serializer>(values: &[u64; 16], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(values.iter().map(|value| format!("{value:#018x}")))
 }
 
 impl From<&CpuState> for Registers {
     fn from(cpu: &CpuState) -> Self {
-        let hex = |value: &u64| format!("{value:#018x}");
         let CpuState { psw, gprs, crs, prefix, .. } = cpu;
-        Self {
-            psw_mask: hex(&psw.mask),
-            psw_addr: hex(&psw.address),
-            prefix: format!("{prefix:#010x}"),
-            gprs: gprs.iter().map(hex).collect(),
-            crs: crs.iter().map(hex).collect(),
-        }
+        Self { psw_mask: psw.mask, psw_addr: psw.address, prefix: *prefix, gprs: *gprs, crs: *crs }
     }
 }
 

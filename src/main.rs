@@ -67,7 +67,7 @@ fn logged(wanted: &Logging, act: impl FnOnce() -> ExitStatus) -> ExitStatus {
 
 fn run(args: adjunct::cli::RunArgs) -> ExitStatus {
     let management = args.management();
-    if let Err(error) = args.sandbox().begin(&management.files()) {
+    if let Err(error) = args.sandbox().begin(&management, args.host()) {
         return complain(&error, error.status());
     }
     match args.into_config() {
@@ -83,7 +83,7 @@ fn serve(args: &adjunct::cli::ServeArgs) -> ExitStatus {
     if management.is_none() {
         return misuse("nobody could ask for anything: give --api-socket or --qmp");
     }
-    if let Err(error) = args.sandbox().begin(&management.files()) {
+    if let Err(error) = args.sandbox().begin(&management, args.host()) {
         return complain(&error, error.status());
     }
     guest::serve(args.host(), args.events(), &management)

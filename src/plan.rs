@@ -329,7 +329,7 @@ fn device(option: &VfioApOption, host: &Host) -> Result<(PlannedDevice, Option<D
     let uuid = uuid(&choice, host)?;
     let diagnosis = uuid.map(|uuid| diagnose(&choice, uuid, host)).transpose()?;
     let name = || uuid.map_or_else(|| choice.to_string(), |uuid| uuid.to_string());
-    let id = option.id.clone().unwrap_or_else(name);
+    let id = option.id.as_ref().map_or_else(name, ToString::to_string);
     Ok((PlannedDevice { uuid, choice, id }, diagnosis))
 }
 

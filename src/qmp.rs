@@ -17,14 +17,13 @@ use crate::{
     control::Handle,
     event::Subscription,
     sandbox::{self, Thread},
-    socket::Listener,
+    socket::{Closer, Listener},
 };
 use command::Session;
 use framing::Framing;
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::eventfd::{EfdFlags, EventFd},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -34,7 +33,6 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
-    sync::Arc,
     thread::{self, JoinHandle},
 };
 
@@ -49,7 +47,7 @@ const CHUNK: usize = 4096;
 /// more is then refused, else this would wait for it.
 #[derive(Debug)]
 pub struct Server {
-    over: Arc<EventFd>,
+    over: Closer,
     thread: Option<JoinHandle<Listener>>,
 }
 
@@ -57,10 +55,10 @@ impl Server {
     /// Serves at `listener`: requests go to `handle`, what comes out of `events` to the client.
     ///
     /// # Errors
-    /// There is no eventfd or no thread to be had.
+    /// There is no thread to be had.
     pub fn start(listener: Listener, handle: Handle, events: Subscription) -> io::Result<Self> {
-        let over = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        let monitor = Monitor { over: over.clone(), handle, events };
+        let over = listener.closer();
+        let monitor = Monitor { over: listener.closer(), handle, events };
         let serve = move || {
             match sandbox::enter(Thread::Qmp) {
                 Ok(()) => monitor.serve(&listener),
@@ -75,7 +73,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.over.write(1);
+        self.over.close();
         // The socket's file goes here, with what the thread gives back.
         self.thread.take().map(JoinHandle::join);
     }
@@ -84,7 +82,7 @@ impl Drop for Server {
 /// What the thread has.
 struct Monitor {
     /// Readable at the end.
-    over: Arc<EventFd>,
+    over: Closer,
     handle: Handle,
     events: Subscription,
 }
@@ -103,16 +101,13 @@ impl Monitor {
         loop {
             match self.wait(listener.as_fd(), PollFlags::POLLIN) {
                 Ok(Ready { over: true, .. }) => return,
-                Ok(Ready { socket: true, .. }) => match listener.accept() {
-                    Ok(None) => return,
-                    Ok(Some(stream)) => {
-                        let gone = Client::new(self, stream).and_then(|mut client| client.serve());
-                        if let Err(error) = gone {
-                            tracing::debug!(%error, "the QMP client is gone");
-                        }
+                Ok(Ready { socket: true, .. }) => {
+                    let Some(stream) = listener.accept_now() else { continue };
+                    let gone = Client::new(self, stream).and_then(|mut client| client.serve());
+                    if let Err(error) = gone {
+                        tracing::debug!(%error, "the QMP client is gone");
                     }
-                    Err(error) => tracing::warn!("--qmp: a client can't be served: {error}"),
-                },
+                }
                 // Nobody is there to be told.
                 Ok(_) => while self.events.next_now().is_some() {},
                 Err(error) => return tracing::error!("--qmp: clients can't be waited for: {error}"),

@@ -16,7 +16,10 @@ mod vcpu;
 
 use crate::{
     config::Config,
-    console::input::{Input, Room},
+    console::{
+        Console,
+        input::{Input, Room},
+    },
     control::{Act, Mailbox, Reply},
     counts::Counts,
     event::Events,
@@ -28,10 +31,7 @@ use crate::{
 };
 use adjunct_hypervisor::{KernelError, Psw, RunState};
 use event_manager::{EventManager, EventOps, EventSet, MutEventSubscriber, SubscriberOps};
-use nix::sys::{
-    eventfd::EventFd,
-    timerfd::{ClockId, TimerFd, TimerFlags},
-};
+use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use seats::{Report, Seats};
 use std::{
     io,
@@ -47,6 +47,8 @@ pub struct Watch<'a> {
     pub input: bool,
     /// Signals that end this guest.
     pub signals: Option<&'a Signals>,
+    /// Where the guest's output waits for its reader; none: it is kept.
+    pub console: Option<Console>,
     /// What others ask, if they can.
     pub managed: Option<Managed<'a>>,
     /// Exits, resets and what happens to the AP device.
@@ -60,8 +62,6 @@ pub struct Managed<'a> {
     pub mailbox: &'a Mailbox,
     /// The guest as it was asked for.
     pub config: &'a Config,
-    /// What tells its console not to wait any more.
-    pub leave: &'a EventFd,
 }
 
 /// A guest that has ended; all that it held is given back.
@@ -144,6 +144,8 @@ struct Loop<'a> {
     events: &'a Events,
     watch: Watch<'a>,
     signalled: bool,
+    /// Somebody has asked for the end, which is not served yet, and something else was left undone for that.
+    asked_to_end: bool,
     ipl_psw: Psw,
     /// A descriptor that can't be watched: without it the loop would wait for ever.
     unwatched: Option<event_manager::Error>,
@@ -163,6 +165,7 @@ impl<'a> Loop<'a> {
             sclp: Mutex::new(sclp),
             css: Mutex::default(),
             room: room.clone(),
+            console: watch.console.clone(),
             counts,
         });
         let mut seats = Seats::new(vcpus, &shared)?;
@@ -185,6 +188,7 @@ impl<'a> Loop<'a> {
             events,
             watch,
             signalled: false,
+            asked_to_end: false,
             ipl_psw: Psw::default(),
             unwatched: None,
             outcome: None,
@@ -192,15 +196,25 @@ impl<'a> Loop<'a> {
         })
     }
 
-    /// Serves what the threads have reported.
+    /// Serves what the threads have reported: one report for each CPU at most, or a guest whose CPUs report without end
+    /// would keep the loop from all else.
     fn serve_reports(&mut self) {
-        while self.outcome.is_none() {
+        for _ in 0..self.seats.len() {
+            if self.outcome.is_some() {
+                return;
+            }
             // None while the guest is paused: what is reported then is served when it goes on.
-            let Some(report) = self.seats.next_report() else { break };
+            let Some(report) = self.seats.next_report() else { return };
             if let Err(refused) = self.serve(report) {
                 self.outcome = Some(Outcome::Refused(refused));
             }
         }
+        self.seats.look_again();
+    }
+
+    /// Whether the guest ends, and a reset is cut short for that.
+    fn is_ending(&self) -> bool {
+        self.signalled || self.asked_to_end
     }
 
     fn serve(&mut self, Report { cpu, why }: Report) -> Result<(), KernelError> {
@@ -218,8 +232,8 @@ impl<'a> Loop<'a> {
             }
             Why::Refused(refused) => return Err(refused),
         }
-        // A reset that a signal has cut short leaves all CPUs stopped.
-        if self.outcome.is_none() && !self.signalled && self.seats.all_at_rest() {
+        // A reset that was cut short leaves all CPUs stopped.
+        if self.outcome.is_none() && !self.is_ending() && self.seats.all_at_rest() {
             self.outcome = Some(match self.seats.first_wait() {
                 Some(cpu) => Outcome::DisabledWait { cpu, registers: self.seats.registers(cpu) },
                 None => Outcome::Stopped,
@@ -261,7 +275,7 @@ impl MutEventSubscriber for Loop<'_> {
             token::AP_RELEASE => self.release_ap(ops),
             token::INPUT => self.serve_input(),
             token::SIGNAL => self.signalled = true,
-            token::REQUEST => self.serve_requests(ops),
+            token::REQUEST => self.serve_request(ops),
             token::LOOK => self.look_on_time(),
             _ => {}
         }

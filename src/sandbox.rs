@@ -15,7 +15,7 @@ mod policy;
 
 pub use files::{Access, Files, Rule};
 
-use crate::exit_status::ExitStatus;
+use crate::{config::HostChoice, exit_status::ExitStatus, management::Management};
 use adjunct_hypervisor::{
     Errno, KernelError,
     sandbox::{self, LastWords},
@@ -27,7 +27,8 @@ use nix::sys::termios::tcgetattr;
 use policy::Threads;
 use std::{
     cell::Cell,
-    path::Path,
+    fs, io,
+    path::{self, PathBuf},
     sync::{Once, OnceLock},
 };
 
@@ -83,6 +84,15 @@ pub enum SandboxError {
     /// There is no Landlock.
     #[error("--landlock true: this kernel has no Landlock; --landlock false does without")]
     NoLandlock,
+    /// Nothing is there that could be kept.
+    #[error("--landlock-rules path={}: nothing there can be kept", path.display())]
+    Rule {
+        /// As typed.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The kernel refuses.
     #[error("the sandbox can't be set up")]
     Refused(#[from] KernelError),
@@ -92,7 +102,7 @@ impl SandboxError {
     /// What the caller of `adjunct` is told.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::NoSeccomp(_) | Self::NoLandlock => ExitStatus::Refused,
+            Self::NoSeccomp(_) | Self::NoLandlock | Self::Rule { .. } => ExitStatus::Refused,
             Self::Refused(_) => ExitStatus::HostError,
         }
     }
@@ -116,11 +126,13 @@ pub enum Thread {
 }
 
 impl Thread {
-    fn kinds(self) -> Threads {
+    /// What it is to the policy, if the host is another process's (`shared`) or not.
+    fn kinds(self, shared: bool) -> Threads {
+        let asks_the_host = |kinds: Threads| if shared { kinds.or(Threads::SHARED) } else { kinds };
         match self {
-            Self::Loop => Threads::LOOP,
-            Self::Manager => Threads::LOOP.or(Threads::BUILD),
-            Self::Vcpu => Threads::VCPU,
+            Self::Loop => asks_the_host(Threads::LOOP),
+            Self::Manager => asks_the_host(Threads::LOOP.or(Threads::BUILD)),
+            Self::Vcpu => asks_the_host(Threads::VCPU),
             Self::Api => Threads::API,
             Self::Qmp => Threads::QMP,
             Self::Signals => Threads::SIGNALS,
@@ -138,6 +150,10 @@ struct GivenUp {
     /// Whether files are given up, if somebody said so.
     landlock: Option<bool>,
     rules: Vec<Rule>,
+    /// Whether devices may be plugged and guests be started later.
+    managed: bool,
+    /// Whether the host is another process's.
+    shared: bool,
     /// Whether they are given up already.
     kept: Once,
 }
@@ -150,18 +166,25 @@ impl Sandbox {
     /// Gives up for the whole program what it never does, and new privileges. No other thread may be there yet. A process has
     /// one sandbox: who begins a second keeps the first.
     ///
-    /// The directories of `sockets`, which are to be made and removed at the end, stay open to removing.
+    /// The directories of the sockets of `management`, which are to be made and removed at the end, stay open to removing; and
+    /// a `host` that another process serves may be connected to at any time.
     ///
     /// # Errors
     /// [`SandboxError`].
-    pub fn begin(&self, sockets: &[&Path]) -> Result<(), SandboxError> {
+    pub fn begin(&self, management: &Management, host: Option<&HostChoice>) -> Result<(), SandboxError> {
         sandbox::set_no_new_privileges().map_err(|errno| refused("PR_SET_NO_NEW_PRIVS", errno))?;
         let answer = self.answer()?;
         let landlock = self.landlock.map(|wanted| wanted == Landlock::True);
-        let directories = sockets.iter().filter_map(|socket| socket.parent());
-        let removed = directories.map(|path| Rule { path: path.to_owned(), access: Access::Remove });
+        for Rule { path, .. } in &self.landlock_rules {
+            fs::metadata(path).map_err(|source| SandboxError::Rule { path: path.clone(), source })?;
+        }
+        // The directory of a name alone is the current one.
+        let sockets = management.files().into_iter().filter_map(|socket| path::absolute(socket).ok());
+        let directories = sockets.filter_map(|socket| socket.parent().map(ToOwned::to_owned));
+        let removed = directories.map(|path| Rule { path, access: Access::Remove });
         let rules = self.landlock_rules.iter().cloned().chain(removed).collect();
-        let given_up = GivenUp { answer, landlock, rules, kept: Once::new() };
+        let (managed, shared) = (!management.is_none(), matches!(host, Some(HostChoice::SimulatedAt(_))));
+        let given_up = GivenUp { answer, landlock, rules, managed, shared, kept: Once::new() };
         if GIVEN_UP.set(given_up).is_err() || answer.is_none() {
             return Ok(());
         }
@@ -207,6 +230,9 @@ pub fn keep_to(files: Files, by_default: bool) -> Result<(), SandboxError> {
             return;
         }
         let mut files = files;
+        if given_up.managed {
+            files.warn_of_devices();
+        }
         given_up.rules.iter().for_each(|rule| files.keep_path(&rule.path, rule.access));
         answer = files.keep().and_then(|kept| match given_up.landlock {
             Some(true) if !kept => Err(SandboxError::NoLandlock),
@@ -228,7 +254,7 @@ thread_local! {
 /// As the kernel says; a thread that can't be kept must not go on.
 pub fn enter(thread: Thread) -> Result<(), KernelError> {
     if ENTERED.get().is_none() {
-        install(thread.kinds())?;
+        install(thread.kinds(GIVEN_UP.get().is_some_and(|given_up| given_up.shared)))?;
         ENTERED.set(Some(thread));
     }
     Ok(())

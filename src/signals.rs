@@ -20,7 +20,7 @@ use std::{
     fmt, io,
     os::fd::{AsFd, BorrowedFd},
     process,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, mpsc},
     thread::{self, JoinHandle},
 };
 
@@ -87,7 +87,7 @@ impl Signals {
     /// Takes the signals from now on, in this thread and those that it makes. Other threads must not be there yet.
     ///
     /// # Errors
-    /// The operating system has no such files or threads to give.
+    /// The operating system has no such files or threads to give, or no filter for the thread.
     pub fn watch() -> io::Result<Self> {
         let taken: SigSet = TAKEN.into_iter().collect();
         let before = taken.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
@@ -101,10 +101,22 @@ impl Signals {
         let event = || EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let file = SignalFd::with_flags(taken, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let came = Arc::new(Came { file, first: OnceLock::new(), ready: event()?, over: event()? });
+        let (begun, beginning) = mpsc::channel();
         let thread = {
             let came = came.clone();
-            thread::Builder::new().name("signals".into()).spawn(move || came.attend())?
+            let attend = move || {
+                let kept = sandbox::enter(sandbox::Thread::Signals);
+                let goes_on = kept.is_ok();
+                // Somebody waits for it below.
+                let _ = begun.send(kept);
+                if goes_on {
+                    came.attend();
+                }
+            };
+            thread::Builder::new().name("signals".into()).spawn(attend)?
         };
+        let kept = beginning.recv().map_err(io::Error::other)?;
+        kept.map_err(io::Error::other)?;
         Ok(Self { came, thread: Some(thread), before })
     }
 
@@ -140,9 +152,6 @@ impl Drop for Signals {
 
 impl Came {
     fn attend(&self) {
-        if let Err(refused) = sandbox::enter(sandbox::Thread::Signals) {
-            tracing::error!("signals are taken without a filter: {refused}");
-        }
         loop {
             let mut files =
                 [self.file.as_fd(), self.over.as_fd()].map(|file| PollFd::new(file, PollFlags::POLLIN));

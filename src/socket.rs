@@ -12,19 +12,26 @@ use nix::{
     },
 };
 use std::{
-    io,
+    io::{self, ErrorKind},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// A socket that listens. Dropping it removes the file that it made.
 #[derive(Debug)]
 pub struct Listener {
+    /// What it was opened as, with its dashes.
+    option: &'static str,
     socket: UnixListener,
     closed: Arc<EventFd>,
+    /// Whether it was said that clients can't be served.
+    complained: AtomicBool,
     #[expect(dead_code, reason = "held for its drop")]
     file: Option<SocketFile>,
 }
@@ -105,32 +112,51 @@ impl Listener {
         };
         let ready = socket.set_nonblocking(true).and_then(|()| Ok(Arc::new(EventFd::from_flags(FLAGS)?)));
         match ready {
-            Ok(closed) => Ok(Self { socket, closed, file }),
+            Ok(closed) => Ok(Self { option, socket, closed, complained: AtomicBool::new(false), file }),
             Err(source) => Err(refused(option, target, source)),
         }
     }
 
     /// The next client, or `None` once [`Closer::close`] was called.
-    ///
-    /// # Errors
-    /// As `accept` says.
-    pub fn accept(&self) -> io::Result<Option<UnixStream>> {
+    pub fn accept(&self) -> Option<UnixStream> {
         loop {
             let watched = [self.socket.as_fd(), self.closed.as_fd()];
             let mut files = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
             match poll(&mut files, PollTimeout::NONE) {
-                Err(Errno::EINTR) => continue,
-                other => other?,
-            };
-            if files[1].any().unwrap_or_default() {
-                return Ok(None);
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => self.pause(&errno.into()),
             }
-            match self.socket.accept() {
-                // Another process that has the same socket was faster.
-                Err(nobody) if nobody.kind() == io::ErrorKind::WouldBlock => {}
-                other => return other.map(|(stream, _)| Some(stream)),
+            if files[1].any().unwrap_or_default() {
+                return None;
+            }
+            if let Some(client) = self.accept_now() {
+                return Some(client);
             }
         }
+    }
+
+    /// The client that waits. `None` if there is none, for example because another process that has the same socket was faster;
+    /// or if it can't be accepted, after a [`pause`](Self::pause).
+    pub fn accept_now(&self) -> Option<UnixStream> {
+        match self.socket.accept() {
+            Ok((client, _)) => Some(client),
+            Err(nobody) if matches!(nobody.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
+            Err(error) => {
+                self.pause(&error);
+                None
+            }
+        }
+    }
+
+    /// A client can't be served, mostly for want of files. Waits a moment, because others that leave make room and who asked
+    /// again at once would do nothing else; says so the first time, because it can go on for long.
+    pub fn pause(&self, error: &io::Error) {
+        if !self.complained.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "{}: clients can't be served now; that is not said again", self.option);
+        }
+        let mut closed = [PollFd::new(self.closed.as_fd(), PollFlags::POLLIN)];
+        // Interrupted or not: it was a moment.
+        let _ = poll(&mut closed, MOMENT);
     }
 
     /// What ends [`Listener::accept`] from another thread.
@@ -150,12 +176,22 @@ impl AsFd for Listener {
 #[derive(Debug)]
 pub struct Closer(Arc<EventFd>);
 
+/// Readable when nobody is accepted any more.
+impl AsFd for Closer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl Closer {
     /// Nobody is accepted any more. The socket itself stays as it is: whoever handed it to us may hand it to the next.
     pub fn close(&self) {
         let _ = self.0.write(1);
     }
 }
+
+/// How long is waited when a client can't be served, in milliseconds.
+const MOMENT: u16 = 100;
 
 const FLAGS: EfdFlags = EfdFlags::EFD_CLOEXEC.union(EfdFlags::EFD_NONBLOCK);
 
@@ -177,4 +213,63 @@ fn listening(descriptor: OwnedFd) -> io::Result<UnixListener> {
     // Fails for a socket of another family.
     socket.local_addr()?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn that_clients_can_not_be_served_is_said_once() {
+        let path = std::env::temp_dir().join(format!("adjunct-pause-{}", std::process::id()));
+        let listener = Listener::open("--qmp", &SocketTarget::Path(path)).expect("nobody is there");
+        // Nobody waits for a moment any more.
+        listener.closer().close();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let log = tracing_subscriber::fmt().with_writer(LogTo(Arc::clone(&said))).finish();
+        tracing::subscriber::with_default(log, || {
+            for _ in 0..3 {
+                listener.pause(&Errno::EMFILE.into());
+            }
+        });
+        let said = String::from_utf8(said.lock().expect("nobody panicked").clone()).expect("text");
+        assert!(said.lines().count() == 1 && said.contains("--qmp: clients can't be served now"), "{said}");
+    }
+
+    /// A log in memory.
+    struct LogTo(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for LogTo {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panicked").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl tracing_subscriber::fmt::MakeWriter<'_> for LogTo {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            Self(Arc::clone(&self.0))
+        }
+    }
+
+    #[test]
+    fn whose_client_another_process_has_taken_does_not_wait_for_the_next() {
+        let path = std::env::temp_dir().join(format!("adjunct-taken-{}", std::process::id()));
+        let listener = Listener::open("--qmp", &SocketTarget::Path(path.clone())).expect("nobody is there");
+        let other = listener.socket.try_clone().expect("a descriptor");
+        let _first = UnixStream::connect(&path).expect("it listens");
+        other.accept().expect("somebody came");
+        assert!(listener.accept_now().is_none());
+        let _second = UnixStream::connect(&path).expect("it listens");
+        assert!(listener.accept_now().is_some());
+        listener.closer().close();
+        assert!(listener.accept().is_none());
+    }
 }

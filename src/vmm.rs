@@ -10,7 +10,7 @@
 
 use crate::{
     config::{Config, ConsoleTarget},
-    console::{self, Stop},
+    console::{self, Console, Stop},
     control::{Act, Counters, Mailbox, Refusal, Reply, Request, VmInfo, VmState, answer_for_host},
     counts::{ApHappening, Counts},
     event::{Event, Events},
@@ -27,7 +27,6 @@ use crate::{
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::eventfd::{EfdFlags, EventFd},
 };
 use std::{os::fd::AsFd, sync::Arc};
 
@@ -64,14 +63,7 @@ struct Guest {
 /// A guest that is ready to run.
 struct Ready {
     machine: Machine,
-    written: console::Written,
-    /// Tells its console not to wait any more.
-    leave: Arc<EventFd>,
-}
-
-fn leave() -> Result<Arc<EventFd>, RunError> {
-    let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
-    event.map(Arc::new).map_err(|errno| RunError::Loop(errno.into()))
+    console: Console,
 }
 
 impl Guest {
@@ -112,10 +104,11 @@ impl<'a> Vmm<'a> {
             if let Some(signal) = self.wait()? {
                 return Ok((signal.status(), signal.to_string()));
             }
-            while let Some(request) = self.mailbox.next() {
-                if let Some(verdict) = self.answer(request, after)? {
-                    return Ok(verdict);
-                }
+            // One at a time: a signal must not wait for those who ask without end.
+            if let Some(request) = self.mailbox.next()
+                && let Some(verdict) = self.answer(request, after)?
+            {
+                return Ok(verdict);
             }
         }
     }
@@ -149,9 +142,10 @@ impl<'a> Vmm<'a> {
                 reply.send(Ok(()));
                 return Ok(Some((Outcome::Ordered.status(), Outcome::Ordered.to_string())));
             }
-            Request::Act(Act::Pause | Act::Resume | Act::Shutdown | Act::Reset | Act::PowerDown, reply) => {
-                reply.send(Err(self.not_running()))
-            }
+            Request::Act(
+                Act::Pause | Act::Resume | Act::Shutdown | Act::Reset | Act::Reboot | Act::PowerDown,
+                reply,
+            ) => reply.send(Err(self.not_running())),
         }
         Ok(None)
     }
@@ -206,12 +200,11 @@ impl<'a> Vmm<'a> {
         plan.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         events.send(&Event::HostChecked { host: host.hypervisor.name(), warnings: plan.warnings().to_vec() });
         let (cpu, device) = (plan.cpu_option(), plan.device_id());
-        let leave = leave()?;
-        let mut stop: Vec<Stop> = vec![leave.clone()];
+        let mut stop: Vec<Stop> = vec![self.mailbox.ends().clone()];
         if let Some(signals) = &self.signals {
             stop.push(signals.clone());
         }
-        let (consoles, written) = console::open(&config.console, stop)?;
+        let (consoles, console) = console::open(&config.console, stop)?;
         sandbox::keep_to(Files::of_guest(config, host), true)?;
         let mut machine = plan.build(&*host.hypervisor, consoles)?;
         events.send(&Event::VmBuilt { cpu, vcpus: config.vcpus, memory: config.memory.bytes() });
@@ -223,32 +216,27 @@ impl<'a> Vmm<'a> {
                 events.send(&Event::ApAttached { id, mdev, apqns });
             }
         }
-        Ok(Ready { machine, written, leave })
+        Ok(Ready { machine, console })
     }
 
     /// Runs the guest to its end; a verdict if the VMM ends with it.
     fn live(&mut self, ready: Ready, after: After) -> Result<Option<Verdict>, RunError> {
-        let Ready { machine, written, leave } = ready;
+        let Ready { machine, console } = ready;
         let Some(guest) = &mut self.guest else { return Ok(None) };
         let watch = Watch {
             input: guest.config.console == ConsoleTarget::Stdio,
             signals: self.signals.as_deref(),
-            managed: Some(Managed { mailbox: &self.mailbox, config: &guest.config, leave: &leave }),
+            console: Some(console.clone()),
+            managed: Some(Managed { mailbox: &self.mailbox, config: &guest.config }),
             counts: self.counts.clone(),
         };
         let Ended { outcome, order } =
             run::run(machine, self.host, self.events, watch).map_err(RunError::Loop)?;
         guest.has_ended = true;
+        let written = console.close();
         let (status, reason) = (outcome.status(), outcome.to_string());
-        if let Some(event) = outcome.panic() {
-            self.events.send(&event);
-        }
-        self.events.send(&Event::GuestEnded {
-            cause: outcome.cause(),
-            status: status.code(),
-            reason: reason.clone(),
-        });
-        let all_written = if status == ExitStatus::Success { written.all() } else { Ok(()) };
+        self.tell_of_the_end(&outcome);
+        let all_written = if status == ExitStatus::Success { written } else { Ok(()) };
         let ends = match (&order, after) {
             (Some(Order { act: Act::Quit, .. }), _) | (None, After::End) => true,
             (None, After::Stay) => matches!(outcome, Outcome::Signal(_)),
@@ -270,5 +258,13 @@ impl<'a> Vmm<'a> {
             }
             Ok(()) => Ok(ends.then_some((status, reason))),
         }
+    }
+
+    fn tell_of_the_end(&self, outcome: &Outcome) {
+        if let Some(event) = outcome.panic() {
+            self.events.send(&event);
+        }
+        let (cause, status, reason) = (outcome.cause(), outcome.status().code(), outcome.to_string());
+        self.events.send(&Event::GuestEnded { cause, status, reason });
     }
 }

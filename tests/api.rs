@@ -6,6 +6,10 @@ use crate::{
     lifecycle::{FOR_EVER, image, resets_once},
 };
 use command_fds::{CommandFdExt, FdMapping};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 use std::{
     env, fs,
@@ -17,7 +21,10 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 use tempfile::TempDir;
@@ -179,7 +186,7 @@ impl Http {
 
     /// Listens to events; those from now on are heard.
     fn events(mut self) -> Events {
-        self.send("GET /api/v1/vm.events HTTP/1.1\r\n\r\n");
+        self.send("GET /api/v1/vm.events HTTP/1.1\r\nHost: x\r\n\r\n");
         let (status, head) = self.head();
         assert!(status == 200 && head.contains("Transfer-Encoding: chunked"), "{head}");
         Events(self.stream)
@@ -353,12 +360,15 @@ fn what_is_no_request_is_answered_and_ends_the_connection() {
     for (text, status) in [
         ("nonsense\r\n\r\n", 400),
         ("GET /api/v1/vmm.ping HTTP/2.0\r\n\r\n", 505),
-        ("PUT /api/v1/vm.create HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400),
-        ("PUT /api/v1/vm.create HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
-        ("PUT /api/v1/vm.create HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 413),
-        ("PUT /api/v1/vm.create HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 99999\r\n\r\n", 413),
-        ("PUT /api/v1/vm.create HTTP/1.1\r\nExpect: more\r\n\r\n", 417),
-        (&format!("GET /{long} HTTP/1.1\r\n\r\n"), 431),
+        ("PUT /api/v1/vm.create HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n", 400),
+        ("PUT /api/v1/vm.create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
+        ("PUT /api/v1/vm.create HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 413),
+        (
+            "PUT /api/v1/vm.create HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999\r\n\r\n",
+            413,
+        ),
+        ("PUT /api/v1/vm.create HTTP/1.1\r\nHost: x\r\nExpect: more\r\n\r\n", 417),
+        (&format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 431),
     ] {
         let mut http = adjunct.connect();
         http.send(text);
@@ -374,9 +384,11 @@ fn what_is_no_request_is_answered_and_ends_the_connection() {
 fn connections_end_when_the_client_says_so_and_heads_can_be_had_alone() {
     let adjunct = Serving::new();
     let mut http = adjunct.connect();
-    http.send("HEAD /api/v1/vmm.ping HTTP/1.1\r\n\r\nHEAD /api/v1/vm.info HTTP/1.1\r\n\r\n");
+    http.send(
+        "HEAD /api/v1/vmm.ping HTTP/1.1\r\nHost: x\r\n\r\nHEAD /api/v1/vm.info HTTP/1.1\r\nHost: x\r\n\r\n",
+    );
     assert_eq!((http.head().0, http.head().0), (200, 404));
-    http.send("GET http://localhost/api/v1/vmm.ping?x HTTP/1.1\r\nConnection: close\r\n\r\n");
+    http.send("GET http://localhost/api/v1/vmm.ping?x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert_eq!(http.answer().status, 200);
     assert_eq!(http.rest(), "");
     let mut http = adjunct.connect();
@@ -405,7 +417,7 @@ fn of_two_who_want_the_same_at_once_one_gets_it() {
 #[test]
 fn a_client_that_goes_away_in_the_middle_of_a_request_has_asked_nothing() {
     let adjunct = Serving::new();
-    let request = "PUT /api/v1/vm.create HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
+    let request = "PUT /api/v1/vm.create HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
     for length in [1, 30, request.len() - 1] {
         let mut http = adjunct.connect();
         http.send(&request[..length]);
@@ -421,7 +433,7 @@ fn a_client_that_goes_away_before_it_is_answered_has_asked() {
     let mut events = adjunct.connect().events();
     let (_dir, config) = for_ever();
     assert_eq!(adjunct.connect().put("vm.create", &config.to_string()).status, 204);
-    adjunct.connect().send("PUT /api/v1/vm.boot HTTP/1.1\r\n\r\n");
+    adjunct.connect().send("PUT /api/v1/vm.boot HTTP/1.1\r\nHost: x\r\n\r\n");
     events.hear("vm-built");
     // And one that has enough of events harms nobody.
     drop(adjunct.connect().events());
@@ -633,6 +645,34 @@ fn the_examples_of_the_document_do_what_it_says() {
     }
     assert!(ran >= 7, "there are examples");
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn a_signal_ends_a_guest_whose_clients_ask_without_end() {
+    let mut adjunct = Serving::new();
+    let (_dir, config) = for_ever();
+    adjunct.order(&["create", &adjunct.config(&config)]);
+    adjunct.order(&["boot"]);
+    let asking = Barrier::new(9);
+    let child = Pid::from_raw(adjunct.child.id().try_into().expect("small"));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let Http { mut stream } = adjunct.connect();
+                let questions = "GET /api/v1/vm.info HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+                stream.get_mut().write_all(questions.as_bytes()).expect("it is there");
+                stream.fill_buf().expect("an answer");
+                asking.wait();
+                // Neither of these ends before the other side does.
+                let mut asker = stream.get_ref().try_clone().expect("a descriptor");
+                scope.spawn(move || while asker.write_all(questions.as_bytes()).is_ok() {});
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            });
+        }
+        asking.wait();
+        kill(child, Signal::SIGTERM).expect("it is there");
+    });
+    assert_eq!(adjunct.child.wait().expect("it ends").code(), Some(143));
 }
 
 #[test]

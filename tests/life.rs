@@ -15,9 +15,13 @@ use adjunct::{
     vmm::{After, Vmm},
 };
 use adjunct_ap::Sysfs;
-use adjunct_simulator::SimHost;
+use adjunct_simulator::{Fault, SimHost};
 use serde_json::json;
-use std::{path::Path, thread};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 /// Somebody who steers a VMM, and hears what happens.
 struct Operator {
@@ -508,17 +512,156 @@ fn adapters_that_are_checkstopped_are_told_with_their_queues_until_they_work_aga
     });
 }
 
+/// As [`config`], with a console that nobody reads.
+fn unread(pipe: &FullPipe, kernel: &Path, device: Option<&str>) -> Config {
+    let console = format!("file:{}", pipe.path().display()).parse().expect("well formed");
+    Config { console, ..config(kernel, device) }
+}
+
 #[test]
-fn a_guest_whose_console_nobody_reads_can_be_shut_down() {
+fn a_guest_whose_console_nobody_reads_can_be_steered_and_shut_down() {
+    let (_dir, kernel) = talker();
+    let nothing = |_: &Handle| Ok(());
+    for steer in [nothing, Handle::power_down, Handle::pause, Handle::reset, Handle::reboot] {
+        let pipe = FullPipe::new();
+        steered(&host(), |operator| {
+            operator.handle.create(unread(&pipe, &kernel, None)).expect("there is none");
+            operator.handle.boot().expect("it boots");
+            pipe.wait();
+            steer(&operator.handle).expect("it runs");
+            operator.handle.shutdown().expect("it runs");
+            assert_eq!(operator.state(), VmState::Shutdown);
+        });
+    }
+}
+
+#[test]
+fn the_host_gets_its_device_back_from_a_guest_whose_console_nobody_reads() {
+    let host = host();
     let (_dir, kernel) = talker();
     let pipe = FullPipe::new();
-    steered(&host(), |operator| {
-        let console = format!("file:{}", pipe.path().display()).parse().expect("well formed");
-        operator.handle.create(Config { console, ..config(&kernel, None) }).expect("there is none");
+    steered(&host, |operator| {
+        operator.handle.create(unread(&pipe, &kernel, Some(MDEV[0]))).expect("there is none");
         operator.handle.boot().expect("it boots");
         pipe.wait();
+        operator.handle.power_down().expect("it runs");
+        host.write(&format!("{}/remove", &MDEV[0]["/sys/".len()..]), "1").expect("it is given back");
+        assert_eq!(operator.state(), VmState::Running);
+    });
+}
+
+/// CPU 0 starts CPU 1 and writes to its console without end; CPU 1 waits until the queue 05.0004 is there, stops CPU 0,
+/// and resets the guest.
+fn talker_that_is_stopped() -> (tempfile::TempDir, std::path::PathBuf) {
+    let code = [
+        0xa748_0001, // lhi   %r4,1
+        0xae24_0006, // sigp  %r2,%r4,6     restart
+        0xa51e_0076, // llilh %r1,0x76
+        0xa51b_0005, // oill  %r1,5         WRITE EVENT DATA
+        0xa728_3000, // lhi   %r2,0x3000
+        0xb220_0012, // servc %r1,%r2
+        0xa7f4_fffe, // j     the servc
+    ];
+    let second = [
+        0xa709_0504_u32, // lghi %r0,0x504
+        0xb2af_0000,     // pqap
+        0xa774_fffe,     // jnz  the pqap
+        0xa748_0000,     // lhi  %r4,0
+        0xae24_0005,     // sigp %r2,%r4,5      stop
+        0xa774_fffe,     // jnz  the sigp
+        0xa728_0001,     // lhi  %r2,1
+        0x8302_0308,     // diag %r0,%r2,0x308
+    ];
+    let mut sccb = vec![0, 214, 0, 0, 0, 0, 0, 0, 0, 206, 0x1a, 0, 0, 0];
+    sccb.extend([b'x'; 200]);
+    let restart = [0x0000_0001_8000_0000_u64.to_be_bytes(), 0x300_u64.to_be_bytes()].concat();
+    image(&code, &[(0x1a0, &restart), (0x300, &second.map(u32::to_be_bytes).concat()), (0x3000, &sccb)])
+}
+
+#[test]
+fn a_cpu_whose_console_nobody_reads_takes_orders() {
+    let (_dir, kernel) = talker_that_is_stopped();
+    let pipe = FullPipe::new();
+    steered(&host(), |operator| {
+        let config = Config { vcpus: 2, ..unread(&pipe, &kernel, None) };
+        operator.handle.create(config).expect("there is none");
+        operator.handle.boot().expect("it boots");
+        pipe.wait();
+        operator.handle.add_device(option(MDEV[0])).expect("there is none");
+        operator.hear(beat);
         operator.handle.shutdown().expect("it runs");
+    });
+}
+
+#[test]
+fn an_end_that_is_ordered_does_not_wait_for_the_host_to_reset_queues() {
+    let host = host();
+    let (_dir, kernel) = image(&[FOR_EVER], &[]);
+    steered(&host, |operator| {
+        let handle = operator.handle.clone();
+        operator.boot(&kernel, Some(MDEV[1]));
+        host.acts().plan(Fault::of("VFIO_DEVICE_RESET").held_at("door"));
+        thread::scope(|scope| {
+            let resetting = scope.spawn(|| handle.reset());
+            host.acts().wait_until_held("door");
+            handle.shutdown().expect("it runs");
+            assert!(resetting.join().expect("it does not panic").is_ok());
+        });
         assert_eq!(operator.state(), VmState::Shutdown);
+        assert_eq!(host.acts().release("door"), 1);
+    });
+}
+
+/// Each of eight CPUs gives orders to a CPU that is not there, without end.
+fn orders_without_end() -> (tempfile::TempDir, std::path::PathBuf) {
+    // lhi %r4,63; sigp %r2,%r4,4; j the sigp
+    let orders = [0xa748_003f_u32, 0xae24_0004, 0xa7f4_fffe];
+    let starts = (1..8).flat_map(|cpu| [0xa748_0000 | cpu, 0xae24_0006]);
+    let code: Vec<u32> = starts.chain(orders).collect();
+    let restart = [0x0000_0001_8000_0000_u64.to_be_bytes(), 0x300_u64.to_be_bytes()].concat();
+    image(&code, &[(0x1a0, &restart), (0x300, &orders.map(u32::to_be_bytes).concat())])
+}
+
+#[test]
+fn cpus_that_order_without_end_keep_nobody_from_steering_the_guest() {
+    let (_dir, kernel) = orders_without_end();
+    steered(&host(), |operator| {
+        let handle = operator.handle.clone();
+        handle.create(Config { vcpus: 8, ..config(&kernel, None) }).expect("there is none");
+        handle.boot().expect("it boots");
+        let orders = || handle.counters().expect("always").exits["sigp"];
+        while orders() < 1000 {}
+        for _ in 0..10 {
+            handle.pause().expect("it runs");
+            let given = orders();
+            assert_eq!(orders(), given, "nobody orders while the guest is paused");
+            handle.resume().expect("it is paused");
+        }
+        handle.shutdown().expect("it runs");
+    });
+}
+
+#[test]
+fn who_asks_without_end_does_not_keep_the_guest_waiting() {
+    let (_dir, kernel) = heartbeat();
+    steered(&host(), |operator| {
+        operator.boot(&kernel, None);
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        operator.handle.info().expect("a guest runs");
+                    }
+                });
+            }
+            let events = &operator.events;
+            let mut beats = 0;
+            while beats < 100 {
+                beats += usize::from(events.next_now().and_then(beat).is_some());
+            }
+            over.store(true, Ordering::Relaxed);
+        });
     });
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn image(code: &[u32], elsewhere: &[(usize, &[u8])]) -> (TempDir, Pat
 }
 
 pub(crate) const END_WELL: u32 = 0xb2b2_0400;
-const END_BADLY: u32 = 0xb2b2_0410;
+pub(crate) const END_BADLY: u32 = 0xb2b2_0410;
 
 /// Asks for a reset by DIAGNOSE 0x308 the first time, and the second time does `then`.
 pub(crate) fn resets_once(subcode: u32, then: u32) -> (TempDir, PathBuf) {

@@ -1,13 +1,23 @@
 //! What adjunct gives up, tried by somebody who has taken a thread of it over.
 
-use adjunct::sandbox::{self, Access, Files, Sandbox, Thread};
+use adjunct::{
+    management::Management,
+    sandbox::{self, Access, Files, Sandbox, Thread},
+};
 use clap::{Args, FromArgMatches};
+use nix::sys::{
+    signal::{Signal, raise},
+    socket::{UnixAddr, connect},
+};
 use std::{
     env,
     fs::{self, File},
     io::ErrorKind,
     net::{TcpStream, UdpSocket},
-    os::unix::process::CommandExt,
+    os::unix::{
+        net::UnixStream,
+        process::{CommandExt, ExitStatusExt},
+    },
     process::{Command, Output},
     thread,
 };
@@ -29,26 +39,32 @@ fn taken_over(test: &str, attack: &str) -> Output {
     program.output().expect("it starts")
 }
 
-/// The call that makes a socket, as the C library has it, and threads that may make none of a network. On s390x a filter
-/// does not see the family, so there those that may connect to another process's simulated host are not among them.
-const SOCKET: (&str, [Thread; 2]) = if cfg!(target_arch = "s390x") {
-    ("socketcall", [Thread::Signals, Thread::Api])
-} else {
-    ("socket", [Thread::Manager, Thread::Vcpu])
-};
+/// The calls that make a socket and connect it, as the C library has them.
+const SOCKET: &str = if cfg!(target_arch = "s390x") { "socketcall" } else { "socket" };
+const CONNECT: &str = if cfg!(target_arch = "s390x") { "socketcall" } else { "connect" };
 
 /// What the attacker does, what the call is named in the message, and which thread it has.
-const ATTACKS: [(&str, &str, Thread); 10] = [
+const ATTACKS: [(&str, &str, Thread); 19] = [
     ("open", "openat", Thread::Vcpu),
     ("create", "openat", Thread::Loop),
     ("execute", "execve", Thread::Manager),
-    ("network", SOCKET.0, SOCKET.1[0]),
-    ("network", SOCKET.0, SOCKET.1[1]),
+    ("network", SOCKET, Thread::Manager),
+    ("network", SOCKET, Thread::Vcpu),
+    // None of these has a host in another process.
+    ("meet", SOCKET, Thread::Vcpu),
+    ("meet", SOCKET, Thread::Manager),
+    ("connect", CONNECT, Thread::Vcpu),
+    ("connect", CONNECT, Thread::Loop),
+    ("connect", CONNECT, Thread::Api),
     ("kill", "kill", Thread::Vcpu),
     ("kill", "kill", Thread::Signals),
     ("mount", "mount", Thread::Api),
     ("open", "openat", Thread::Api),
     ("open", "openat", Thread::Qmp),
+    ("remove", "unlink", Thread::Vcpu),
+    ("remove", "unlink", Thread::Loop),
+    ("remove", "unlink", Thread::Api),
+    ("remove", "unlink", Thread::Qmp),
 ];
 
 fn attack(what: &str) {
@@ -56,6 +72,13 @@ fn attack(what: &str) {
         "open" => File::open("/etc/passwd").map(drop),
         "create" => File::create("/tmp/adjunct-was-here").map(drop),
         "execute" => Err(Command::new("/bin/true").exec()),
+        "meet" => UnixStream::connect("/tmp/adjunct-is-not-here").map(drop),
+        // It need not have a socket: the filter is asked first.
+        "connect" => {
+            let somebody = UnixAddr::new("/tmp/adjunct-is-not-here").expect("short");
+            connect(-1, &somebody).map_err(Into::into)
+        }
+        "remove" => fs::remove_file("/tmp/adjunct-is-not-here"),
         "network" => UdpSocket::bind("127.0.0.1:0").map(drop),
         "kill" => nix::sys::signal::kill(nix::unistd::Pid::from_raw(1), None).map_err(Into::into),
         "mount" => {
@@ -66,16 +89,61 @@ fn attack(what: &str) {
     };
 }
 
+/// Does `what` in a thread of this `kind`, sandboxed as `words` say.
+fn in_a_thread(words: &[&str], kind: Thread, what: impl FnOnce() + Send) {
+    sandbox_of(words).begin(&Management::default(), None).expect("the kernel has seccomp");
+    thread::scope(|scope| {
+        let taken = thread::Builder::new().name("taken".to_owned()).spawn_scoped(scope, move || {
+            sandbox::enter(kind).expect("a filter that the kernel takes");
+            what();
+        });
+        taken.expect("a thread").join().expect("it does not panic");
+    });
+}
+
+/// What is only noted in the audit log.
+fn forbidden_calls_pass_if_they_are_only_logged(test: &str) {
+    if env::var_os(ATTACK).is_some() {
+        return in_a_thread(&["--seccomp", "log"], Thread::Vcpu, || {
+            assert!(fs::read_to_string("/proc/self/comm").is_ok_and(|name| !name.is_empty()));
+            let refused = UnixStream::connect("/proc/self/comm").expect_err("that is no socket");
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{refused}");
+        });
+    }
+    let output = taken_over(test, "log");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Memory that was taken in pieces and is given back at once.
+fn memory_goes_back_to_the_kernel_without_a_file(test: &str) {
+    if env::var_os(ATTACK).is_some() {
+        return in_a_thread(&["--seccomp", "true"], Thread::Vcpu, || {
+            let pieces: Vec<_> = (0..32_u8).map(|piece| vec![piece; 32 << 10]).collect();
+            assert!((0..32).all(|at| usize::from(pieces[at][at]) == at));
+        });
+    }
+    let output = taken_over(test, "memory");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A thread that reads what is not there, which is a fault and no attack.
+fn a_fault_is_told_as_one(test: &str) {
+    if env::var_os(ATTACK).is_some() {
+        return in_a_thread(&["--seccomp", "true"], Thread::Vcpu, || {
+            // Rust's handler finds no full stack the first time, and leaves the second to the kernel.
+            let _ = (raise(Signal::SIGSEGV), raise(Signal::SIGSEGV));
+        });
+    }
+    let output = taken_over(test, "fault");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(Signal::SIGSEGV as i32), "{:?}: {said}", output.status);
+}
+
 /// Each of the attacks, by a thread of the kind that it names.
 fn forbidden_calls_end_the_program(test: &str) {
     if let Ok(number) = env::var(ATTACK) {
         let (what, _, kind) = ATTACKS[number.parse::<usize>().expect("a number")];
-        sandbox_of(&["--seccomp", "true"]).begin(&[]).expect("the kernel has seccomp");
-        let taken = thread::Builder::new().name("taken".to_owned()).spawn(move || {
-            sandbox::enter(kind).expect("a filter that the kernel takes");
-            attack(what);
-        });
-        taken.expect("a thread").join().expect("it does not panic");
+        in_a_thread(&["--seccomp", "true"], kind, || attack(what));
         panic!("{what} was let pass");
     }
     for (number, (what, call, kind)) in ATTACKS.into_iter().enumerate() {
@@ -102,7 +170,8 @@ fn other_files_are_out_of_reach(test: &str) {
     }
     fs::create_dir(path("below")).expect("writable");
     fs::write(path("below/deep"), "deep").expect("writable");
-    sandbox_of(&["--seccomp", "false", "--landlock", "true"]).begin(&[]).expect("nothing is refused");
+    let sandbox = sandbox_of(&["--seccomp", "false", "--landlock", "true"]);
+    sandbox.begin(&Management::default(), None).expect("nothing is refused");
     let mut files = Files::default();
     files.keep_path(path("given"), Access::Read);
     files.keep_path(path("console"), Access::Write);
@@ -135,7 +204,7 @@ fn other_files_are_out_of_reach(test: &str) {
 mod here {
     use crate::{
         command::{Ran, adjunct, command},
-        lifecycle::{FOR_EVER, image},
+        lifecycle::{END_BADLY, END_WELL, FOR_EVER, image, run_image},
         share::Shared,
     };
     use command_fds::{CommandFdExt, FdMapping};
@@ -147,8 +216,8 @@ mod here {
             net::{UnixListener, UnixStream},
             process::CommandExt,
         },
-        path::Path,
-        process::Stdio,
+        path::{Path, PathBuf},
+        process::{Child, Stdio},
     };
 
     #[test]
@@ -161,6 +230,23 @@ mod here {
     #[test]
     fn files_that_were_not_given_are_out_of_reach() {
         super::other_files_are_out_of_reach("sandbox::here::files_that_were_not_given_are_out_of_reach");
+    }
+
+    #[test]
+    fn what_is_only_logged_passes() {
+        super::forbidden_calls_pass_if_they_are_only_logged("sandbox::here::what_is_only_logged_passes");
+    }
+
+    #[test]
+    fn a_thread_gives_memory_back_without_opening_a_file() {
+        super::memory_goes_back_to_the_kernel_without_a_file(
+            "sandbox::here::a_thread_gives_memory_back_without_opening_a_file",
+        );
+    }
+
+    #[test]
+    fn a_fault_of_a_kept_thread_is_told_as_one() {
+        super::a_fault_is_told_as_one("sandbox::here::a_fault_of_a_kept_thread_is_told_as_one");
     }
 
     #[test]
@@ -182,9 +268,17 @@ mod here {
 
     /// A request to the HTTP interface; the answer.
     fn ask(socket: &Path, request: &str) -> String {
+        ask_with(socket, request, "")
+    }
+
+    fn ask_with(socket: &Path, request: &str, body: &str) -> String {
         let mut stream = UnixStream::connect(socket).expect("somebody listens");
-        write!(stream, "{request} HTTP/1.1\r\nHost: vm\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-            .expect("it is read");
+        let length = body.len();
+        write!(
+            stream,
+            "{request} HTTP/1.1\r\nHost: vm\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .expect("it is read");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("text");
         answer
@@ -284,14 +378,133 @@ mod here {
     }
 
     #[test]
-    fn a_rule_for_files_that_is_none_is_refused() {
+    fn a_rule_for_files_that_is_none_or_names_none_is_refused() {
+        for (rule, status, why) in
+            [("path=/etc", 2, "access=rw"), ("path=/no/such/path,access=r", 3, "path=/no/such/path: ")]
+        {
+            let ran = adjunct(&["run", "--host", "sim", "--landlock-rules", rule]);
+            assert_eq!(ran.status, status, "{ran:?}");
+            assert!(ran.stderr.contains(why), "{ran:?}");
+        }
+    }
+
+    #[test]
+    fn sockets_in_the_current_directory_are_removed_at_the_end() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let ran: Ran = command()
-            .args(["run", "--host", "sim", "--landlock-rules", "path=/etc"])
+            .args(["run", "--host", "sim", "--memory", "1M", "--seccomp", "true", "--landlock", "true"])
+            .args(["--qmp", "path=qmp", "--api-socket", "path=api"])
+            .current_dir(&dir)
             .output()
             .expect("adjunct starts")
             .into();
-        assert_eq!(ran.status, 2);
-        assert!(ran.stderr.contains("access=rw"), "{}", ran.stderr);
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+        assert_eq!(fs::read_dir(&dir).expect("it is there").count(), 0);
+    }
+
+    /// The program that adjunct is, after `before`, waiting for guests at a socket that this has made.
+    fn serving(before: &[&str], dir: &Path, words: &[&str]) -> (Child, PathBuf) {
+        let socket = dir.join("api");
+        let parent_fd = UnixListener::bind(&socket).expect("nobody listens there").into();
+        let program = [before, &[env!("CARGO_BIN_EXE_adjunct"), "serve", "--host", "sim"]].concat();
+        let mut adjunct = std::process::Command::new(program[0]);
+        adjunct.args(&program[1..]).args(["--api-socket", "fd=20"]).args(words).stderr(Stdio::piped());
+        adjunct.fd_mappings(vec![FdMapping { parent_fd, child_fd: 20 }]).expect("no number twice");
+        (adjunct.spawn().expect("it starts"), socket)
+    }
+
+    #[test]
+    fn a_client_has_adjunct_open_no_file_that_it_was_not_given() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (given, kernel) = image(&[FOR_EVER], &[]);
+        let (other, other_kernel) = image(&[FOR_EVER], &[]);
+        let rule = format!("path={},access=r", given.path().display());
+        let words = ["--seccomp", "true", "--landlock", "true", "--landlock-rules", &rule];
+        let (mut adjunct, socket) = serving(&[], dir.path(), &words);
+        let boot = |kernel: &Path, console: &str| {
+            let config = format!(r#"{{"payload":{{"kernel":"{}"}},"console":{console}}}"#, kernel.display());
+            let answer = ask_with(&socket, "PUT /api/v1/vm.create", &config);
+            assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+            let answer = ask(&socket, "PUT /api/v1/vm.boot");
+            assert!(ask(&socket, "PUT /api/v1/vm.delete").starts_with("HTTP/1.1 204"));
+            answer
+        };
+        let console = |dir: &Path| format!(r#"{{"mode":"File","file":"{}/console"}}"#, dir.display());
+        let off = r#"{"mode":"Off"}"#.to_owned();
+        for (kernel, console) in
+            [(&other_kernel, &off), (&kernel, &console(other.path())), (&kernel, &console(given.path()))]
+        {
+            let answer = boot(kernel, console);
+            assert!(!answer.starts_with("HTTP/1.1 2") && answer.contains("Permission denied"), "{answer}");
+        }
+        let answer = boot(&kernel, &off);
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        assert!(ask(&socket, "PUT /api/v1/vmm.shutdown").starts_with("HTTP/1.1 2"));
+        assert_eq!(adjunct.wait().expect("it ends").code(), Some(0));
+    }
+
+    #[test]
+    fn who_has_no_file_left_for_a_client_says_so_once_and_serves_the_others() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let few = ["sh", "-c", r#"ulimit -n 48 && exec "$0" "$@""#];
+        let (mut adjunct, socket) = serving(&few, dir.path(), &[]);
+        let mut said = BufReader::new(adjunct.stderr.take().expect("a pipe"));
+        let mut clients: Vec<_> =
+            (0..60).map(|_| UnixStream::connect(&socket).expect("there is a queue")).collect();
+        let mut text = String::new();
+        said.read_line(&mut text).expect("text");
+        assert!(text.contains("--api-socket: clients can't be served now"), "{text}");
+        let mut first = clients.swap_remove(0);
+        let request = "PUT /api/v1/vmm.shutdown HTTP/1.1\r\nHost: vm\r\nConnection: close\r\n\r\n";
+        first.write_all(request.as_bytes()).expect("it is read");
+        let mut answer = String::new();
+        first.read_to_string(&mut answer).expect("text");
+        assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+        said.read_to_string(&mut text).expect("text");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert_eq!(adjunct.wait().expect("it ends").code(), Some(0));
+    }
+
+    /// CPU 0 starts CPU 1 and asks for the state of queue 05.0004 until CPU 1 has asked 1000 times for that of 06.0004.
+    #[test]
+    fn two_cpus_ask_a_host_elsewhere_at_once() {
+        let shared = Shared::new();
+        let code = [
+            0xa748_0001, // 200 lhi   %r4,1
+            0xae24_0006, // 204 sigp  %r2,%r4,6     restart
+            0xa774_0011, // 208 jnz   22a
+            0xa50e_0000, // 20c llilh %r0,0
+            0xa503_0504, // 210 iill  %r0,0x0504
+            0xb2af_0000, // 214 pqap
+            0xa774_0009, // 218 jnz   22a
+            0x5810_0800, // 21c l     %r1,0x800
+            0x1211_0000, // 220 ltr   %r1,%r1
+            0xa784_fff9, // 222 je    214
+            END_WELL,    // 226
+            END_BADLY,   // 22a
+        ];
+        let restart_psw = [0x0000_0001_8000_0000_u64.to_be_bytes(), 0x300_u64.to_be_bytes()].concat();
+        let second = [
+            0xa738_03e8_u32, // 300 lhi   %r3,1000
+            0xa50e_0000,     // 304 llilh %r0,0
+            0xa503_0604,     // 308 iill  %r0,0x0604
+            0xb2af_0000,     // 30c pqap
+            0xa774_000a,     // 310 jnz   324
+            0xa736_fffc,     // 314 brct  %r3,30c
+            0xa718_0001,     // 318 lhi   %r1,1
+            0x5010_0800,     // 31c st    %r1,0x800
+            END_WELL,        // 320
+            END_BADLY,       // 324
+        ];
+        let second = second.map(u32::to_be_bytes).concat();
+        let (_dir, file) = image(&code, &[(0x1a0, &restart_psw), (0x300, &second)]);
+        let device = format!("vfio-ap,sysfsdev={}", crate::command::MDEV[0]);
+        let ran = run_image(
+            &shared.option(),
+            &file,
+            &["--smp", "2", "--device", &device, "--seccomp", "true", "--landlock", "true"],
+        );
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
     }
 }
 
@@ -309,5 +522,25 @@ mod lab {
     #[ignore = "needs Landlock, which qemu-user has not; the lab runs it"]
     fn files_that_were_not_given_are_out_of_reach() {
         super::other_files_are_out_of_reach("sandbox::lab::files_that_were_not_given_are_out_of_reach");
+    }
+
+    #[test]
+    #[ignore = "needs seccomp, which qemu-user has not; the lab runs it"]
+    fn what_is_only_logged_passes() {
+        super::forbidden_calls_pass_if_they_are_only_logged("sandbox::lab::what_is_only_logged_passes");
+    }
+
+    #[test]
+    #[ignore = "needs seccomp, which qemu-user has not; the lab runs it"]
+    fn a_thread_gives_memory_back_without_opening_a_file() {
+        super::memory_goes_back_to_the_kernel_without_a_file(
+            "sandbox::lab::a_thread_gives_memory_back_without_opening_a_file",
+        );
+    }
+
+    #[test]
+    #[ignore = "needs seccomp, which qemu-user has not; the lab runs it"]
+    fn a_fault_of_a_kept_thread_is_told_as_one() {
+        super::a_fault_is_told_as_one("sandbox::lab::a_fault_of_a_kept_thread_is_told_as_one");
     }
 }

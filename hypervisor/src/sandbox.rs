@@ -34,15 +34,15 @@ pub fn set_no_new_privileges() -> Result<(), Errno> {
     }
 }
 
-/// Bounds the arenas of the C library's allocator, which else counts the machine's processors when a ninth thread wants one, by
-/// a file that a filter need not let it open. No other thread may be there yet.
+/// Keeps the C library's allocator to its first arena. Others would open files that a filter need not let them open: one that
+/// counts the machine's processors when a ninth thread wants an arena, and `/proc/sys/vm/overcommit_memory` when an arena
+/// first gives memory back (`malloc/arena.c: heap_trim`, `sysdeps/unix/sysv/linux/malloc-sysdep.h: check_may_shrink_heap`).
+/// The first arena does that by `brk`. No other thread may be there yet.
 pub fn bound_arenas() {
     #[cfg(target_env = "gnu")]
     {
-        /// As many as it makes without counting (`malloc/arena.c: arena_get2`).
-        const ARENAS: c_int = 8;
         // SAFETY: it takes numbers, and no other thread allocates meanwhile.
-        unsafe { libc::mallopt(libc::M_ARENA_MAX, ARENAS) };
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
     }
 }
 

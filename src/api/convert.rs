@@ -6,7 +6,9 @@ use super::types::{
     MemoryConfig, PayloadConfig, PlatformConfig, VcpuInfo, VcpuState, VmConfig, VmCounters, VmInfo, VmState,
 };
 use crate::{
-    config::{Config, ConsoleTarget, DeviceChoice, Image, KeyWrapping, MOST_CPUS, VfioApOption},
+    config::{
+        Config, ConsoleTarget, DeviceChoice, DeviceIdError, Image, KeyWrapping, MOST_CPUS, VfioApOption,
+    },
     control,
 };
 use adjunct_cpu_model::{Cpu, Feature};
@@ -95,9 +97,8 @@ impl TryFrom<DeviceConfig> for VfioApOption {
     type Error = BadMember;
 
     fn try_from(wire: DeviceConfig) -> Result<Self, BadMember> {
-        if wire.id.as_deref() == Some("") {
-            return Err(bad("device.id", "write a name, or leave it out"));
-        }
+        let id = wire.id.map(|id| id.parse()).transpose();
+        let id = id.map_err(|error: DeviceIdError| bad("device.id", error.to_string()))?;
         if [wire.fd, wire.iommufd].into_iter().flatten().any(|number| number < 0) {
             return Err(bad("device.fd", "write the numbers of open file descriptors"));
         }
@@ -114,13 +115,13 @@ impl TryFrom<DeviceConfig> for VfioApOption {
             }
             _ => return Err(bad("device", "which? give path, with or without backend, or fd and iommufd")),
         };
-        Ok(Self { choice, id: wire.id })
+        Ok(Self { choice, id })
     }
 }
 
 impl From<&VfioApOption> for DeviceConfig {
     fn from(option: &VfioApOption) -> Self {
-        let id = option.id.clone();
+        let id = option.id.as_ref().map(ToString::to_string);
         match &option.choice {
             DeviceChoice::Mdev { sysfsdev, backend } => {
                 let backend = backend.map(|backend| match backend {
@@ -176,7 +177,8 @@ impl From<control::VmInfo> for VmInfo {
         let mut config = VmConfig::from(&info.config);
         // What was plugged and unplugged since.
         if let Some(device) = &info.device {
-            let option = VfioApOption { choice: device.choice.clone(), id: Some(device.id.clone()) };
+            // One that nobody has named may be called what is no name to be given.
+            let option = VfioApOption { choice: device.choice.clone(), id: device.id.parse().ok() };
             config.devices = vec![DeviceConfig::from(&option)];
         } else if info.cpu.is_some() {
             config.devices.clear();
@@ -274,7 +276,7 @@ mod tests {
             iommufd: Some(iommufd),
             ..DeviceConfig::default()
         });
-        (prop_oneof![by_path, by_descriptors], option::of("[a-z0-9]{1,9}"))
+        (prop_oneof![by_path, by_descriptors], option::of("[a-z][a-z0-9]{0,8}"))
             .prop_map(|(device, id)| DeviceConfig { id, ..device })
     }
 
@@ -356,6 +358,7 @@ mod tests {
             (r#"{"devices":[{"fd":3}]}"#, "device: "),
             (r#"{"devices":[{"fd":-1,"iommufd":4}]}"#, "device.fd: "),
             (r#"{"devices":[{"path":"/x","id":""}]}"#, "device.id: "),
+            (r#"{"devices":[{"path":"/x","id":"a\u001b[2J"}]}"#, "device.id: "),
         ] {
             assert!(refused(text).starts_with(member), "{text}: {}", refused(text));
         }

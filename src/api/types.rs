@@ -127,9 +127,9 @@ pub struct DeviceConfig {
     /// The mediated matrix device in sysfs: /sys/devices/vfio_ap/matrix/UUID, or one of its other names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// What answers and events call it. Without one it is the UUID, or the descriptors.
+    /// What answers and events call it: a letter, and then letters, digits, -, . and _. Without one it is the UUID, or the descriptors.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
+    #[schemars(regex(pattern = "^[A-Za-z][A-Za-z0-9._-]*$"))]
     pub id: Option<String>,
     /// Which of VFIO's ways to open it; without one, what the host has.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,33 @@ pub struct VfioApOption {
     /// Which device, and how it is opened.
     pub choice: DeviceChoice,
     /// What events call the device.
-    pub id: Option<String>,
+    pub id: Option<DeviceId>,
+}
+
+/// A name that a user gives a device. It stands in logs, events and paths, so it is what QEMU takes for one
+/// (`util/id.c: id_wellformed`): a letter, and then letters, digits, `-`, `.` and `_`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceId(String);
+
+/// Not a name for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write a letter, and then letters, digits, -, . and _; or leave it out")]
+pub struct DeviceIdError;
+
+impl FromStr for DeviceId {
+    type Err = DeviceIdError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceIdError> {
+        let is_well_formed = text.starts_with(|first: char| first.is_ascii_alphabetic())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+        if is_well_formed { Ok(Self(text.to_owned())) } else { Err(DeviceIdError) }
+    }
+}
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// Which vfio-ap device. Displayed as it is typed.
@@ -81,12 +107,17 @@ impl FromStr for VfioApOption {
         let choice = choice(&mut option);
         // A word that nobody knows is the better thing to complain of.
         option.finish(KEYS)?;
-        if let Some(id) = id.as_deref().filter(|id| id.is_empty()) {
-            let reason = "write a name, or leave it out".into();
-            return Err(OptionError::BadValue { key: "id", value: id.to_owned(), reason }.into());
-        }
+        let id = id.map(read_id).transpose()?;
         Ok(Self { choice: choice?, id })
     }
+}
+
+fn read_id(value: String) -> Result<DeviceId, OptionError> {
+    value.parse().map_err(|error: DeviceIdError| {
+        // As a literal: it may be anything, and goes to a terminal.
+        let value = format!("{value:?}");
+        OptionError::BadValue { key: "id", value, reason: error.to_string() }
+    })
 }
 
 fn choice(option: &mut OptionString) -> Result<DeviceChoice, DeviceError> {
@@ -136,6 +167,10 @@ mod tests {
         DeviceChoice::Mdev { sysfsdev: path.into(), backend }
     }
 
+    fn id(text: &str) -> DeviceId {
+        text.parse().expect(text)
+    }
+
     fn refusal(text: &str) -> String {
         text.parse::<VfioApOption>().expect_err(text).to_string()
     }
@@ -143,7 +178,20 @@ mod tests {
     #[test]
     fn a_device_is_read_with_its_path_and_id() {
         let option: VfioApOption = "vfio-ap,id=ap0,sysfsdev=/sys/x".parse().expect("well formed");
-        assert_eq!(option, VfioApOption { choice: mdev("/sys/x", None), id: Some("ap0".into()) });
+        assert_eq!(option, VfioApOption { choice: mdev("/sys/x", None), id: Some(id("ap0")) });
+    }
+
+    #[test]
+    fn an_id_is_what_qemu_takes_for_one_and_nothing_that_a_terminal_obeys() {
+        for good in ["a", "ap0", "Crypto-1.b_c"] {
+            assert_eq!(id(good).to_string(), good);
+        }
+        for bad in ["", "0", "_a", "-a", "a b", "a/b", "a=b", "ä", "a\nb", "a\u{1b}[2J"] {
+            assert_eq!(bad.parse::<DeviceId>(), Err(DeviceIdError), "{bad:?}");
+            let refused = refusal(&format!("vfio-ap,sysfsdev=/x,id={bad}"));
+            assert!(refused.contains("id=") && refused.contains("write a letter"), "{refused}");
+            assert!(!refused.chars().any(char::is_control), "{refused:?}");
+        }
     }
 
     #[test]

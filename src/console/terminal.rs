@@ -30,8 +30,10 @@ impl Raw {
             return None;
         }
         let modes = tcgetattr(stdin()).ok()?;
+        // Who gives it back meanwhile, because a signal has come, waits until there is something to give back.
+        let mut before = before();
         make_raw(&modes)?;
-        *before() = Some(modes);
+        *before = Some(modes);
         Some(Self(()))
     }
 }

@@ -5,7 +5,7 @@ use super::{
     message::{Arguments, Error},
 };
 use crate::{
-    config::{DeviceChoice, VfioApOption},
+    config::{DeviceChoice, DeviceIdError, VfioApOption},
     control::{Handle, Refusal},
     plan::PlanError,
 };
@@ -37,9 +37,8 @@ pub(super) fn add(handle: &Handle, mut arguments: Arguments) -> Result<Value, Er
         return Err(Error::generic(format!("Bus '{bus}' not found")));
     }
     let id = arguments.string("id")?;
-    if id.as_deref().is_some_and(|id| !is_identifier(id)) {
-        return Err(Error::generic("Parameter 'id' expects an identifier"));
-    }
+    let id = id.map(|id| id.parse()).transpose();
+    let id = id.map_err(|_: DeviceIdError| Error::generic("Parameter 'id' expects an identifier"))?;
     let choice = choice(arguments.rest())?;
     match handle.add_device(VfioApOption { choice, id }) {
         Ok(_) => Ok(done()),
@@ -54,12 +53,6 @@ pub(super) fn add(handle: &Handle, mut arguments: Arguments) -> Result<Value, Er
 /// A guest without AP instructions has nowhere to plug it.
 fn no_bus(why: &str) -> Error {
     Error::generic(format!("No '{BUS}' bus found for device '{DRIVER}': {why}"))
-}
-
-/// What QEMU takes for a name (`util/id.c: id_wellformed`).
-fn is_identifier(id: &str) -> bool {
-    id.starts_with(|first: char| first.is_ascii_alphabetic())
-        && id.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
 }
 
 /// Which device the properties mean: those of QEMU's that are about a device in sysfs, and ours, as `--device` has them.

@@ -70,8 +70,7 @@ struct Panic {
 
 impl Panic {
     fn new(core: u16, reason: PanicReason, registers: &Registers) -> Self {
-        let number = |hex: &str| u64::from_str_radix(hex.trim_start_matches("0x"), 16).unwrap_or_default();
-        let (psw_mask, psw_addr) = (number(&registers.psw_mask), number(&registers.psw_addr));
+        let Registers { psw_mask, psw_addr, .. } = *registers;
         Self { kind: "s390", core, psw_mask, psw_addr, reason }
     }
 }

@@ -10,8 +10,7 @@ impl Loop<'_> {
         let Some(input) = &mut self.input else { return };
         let shared = &self.shared;
         let wish = input.serve(|typed| {
-            // While a vCPU is at the SCLP, perhaps waiting to be rid of its output, input can wait too: the
-            // loop must stay free for signals.
+            // While a vCPU is at the SCLP input can wait: it says when it is done.
             let Ok(mut sclp) = shared.sclp.try_lock() else { return 0 };
             let InputTaken { taken, signal } = sclp.push_input(typed);
             if let Some(signal) = signal

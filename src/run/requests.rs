@@ -12,12 +12,14 @@ use event_manager::EventOps;
 use std::{collections::BTreeSet, sync::PoisonError};
 
 impl Loop<'_> {
-    /// Serves what is asked, until somebody has ordered the end: what comes then is for whoever is there after the guest.
-    pub(super) fn serve_requests(&mut self, ops: &mut EventOps) {
-        let Some(Managed { mailbox, config, .. }) = self.watch.managed else { return };
-        while self.outcome.is_none()
-            && let Some(request) = mailbox.next()
-        {
+    /// Serves one request, unless somebody has ordered the end: what comes then is for whoever is there after the guest.
+    /// The mailbox says if there are more, so that those who ask without end keep the loop from nothing.
+    pub(super) fn serve_request(&mut self, ops: &mut EventOps) {
+        let Some(Managed { mailbox, config }) = self.watch.managed else { return };
+        if self.outcome.is_some() {
+            return;
+        }
+        if let Some(request) = mailbox.next() {
             if matches!(request, Request::Info(_) | Request::Counters(_)) {
                 self.look_at_ap();
             }
@@ -45,8 +47,6 @@ impl Loop<'_> {
             (Act::Shutdown | Act::Delete | Act::Quit, _) => {
                 self.outcome = Some(Outcome::Ordered);
                 self.order = Some(Order { act, reply });
-                // A vCPU may be waiting for a reader of its console.
-                self.watch.managed.map(|managed| managed.leave.write(1));
                 return;
             }
             (Act::Boot, VmState::Paused) => wrong(VmState::Paused, "resume it, or shut it down first"),
@@ -58,19 +58,33 @@ impl Loop<'_> {
                 Ok(())
             }
             (Act::Resume, VmState::Paused) => {
-                self.seats.resume();
-                self.events.send(&Event::Resumed);
-                self.serve_reports();
+                self.go_on();
                 Ok(())
             }
             (Act::Resume, state) => wrong(state, "pause it first"),
-            (Act::Reset, _) => self.reset(IPL_CPU, ResetKind::External).map_err(|refused| {
-                self.outcome = Some(Outcome::Refused(refused.clone()));
-                Refusal::Host(refused)
+            (Act::Reset, _) => self.reset_from_outside(),
+            (Act::Reboot, state) => self.reset_from_outside().inspect(|()| {
+                if state == VmState::Paused && !self.is_ending() {
+                    self.go_on();
+                }
             }),
             (Act::PowerDown, _) => self.power_down(),
         };
         reply.send(done);
+    }
+
+    /// Lets a paused guest go on.
+    fn go_on(&mut self) {
+        self.seats.resume();
+        self.events.send(&Event::Resumed);
+        self.serve_reports();
+    }
+
+    fn reset_from_outside(&mut self) -> Result<(), Refusal> {
+        self.reset(IPL_CPU, ResetKind::External).map_err(|refused| {
+            self.outcome = Some(Outcome::Refused(refused.clone()));
+            Refusal::Host(refused)
+        })
     }
 
     /// Asks the guest to end.

@@ -21,7 +21,7 @@ impl Loop<'_> {
         }
         for step in kind.steps() {
             self.reset_step(*step, caller)?;
-            if self.signalled {
+            if self.is_ending() {
                 return Ok(());
             }
         }
@@ -75,7 +75,7 @@ impl Loop<'_> {
             }
         };
         errand.start(device);
-        while !self.signalled {
+        while !self.is_ending() {
             if let Some((device, warning)) = errand.result() {
                 return self.ap_is_reset(device, warning);
             }
@@ -95,12 +95,20 @@ impl Loop<'_> {
 
     /// Waits until `done` is readable; serves meanwhile what ends the guest.
     fn wait_for(&mut self, done: BorrowedFd<'_>) {
-        let ends = [self.watch.signals.map(AsFd::as_fd), self.input.as_ref().map(AsFd::as_fd)];
+        let asked = self.watch.managed.map(|managed| managed.mailbox.ends());
+        let ends = [
+            self.watch.signals.map(AsFd::as_fd),
+            self.input.as_ref().map(AsFd::as_fd),
+            asked.map(|asked| asked.as_fd()),
+        ];
         let files = [Some(done)].into_iter().chain(ends).flatten();
         let mut files: Vec<PollFd<'_>> = files.map(|file| PollFd::new(file, PollFlags::POLLIN)).collect();
         // Interrupted or not: what is there is looked at.
         let _ = poll(&mut files, PollTimeout::NONE);
+        // It is the last, and served when we are back in the loop.
+        let is_asked = asked.is_some() && files.last().is_some_and(|file| file.any() == Some(true));
         drop(files);
+        self.asked_to_end |= is_asked;
         self.serve_input();
         self.signalled |= self.watch.signals.is_some_and(|signals| signals.take().is_some());
     }

@@ -1,6 +1,6 @@
 //! Where each vCPU is: running in its thread, or here with the event loop.
 
-use super::vcpu::{self, Shared, Why};
+use super::vcpu::{self, Own, Shared, Why};
 use crate::{
     control::{VcpuInfo, VcpuState},
     outcome::Broken,
@@ -8,7 +8,10 @@ use crate::{
 };
 use adjunct_devices::sigp::Answer;
 use adjunct_hypervisor::{CpuReset, CpuState, EventFd, KernelError, Kick, RunState, Vcpu};
-use nix::unistd::gettid;
+use nix::{
+    sys::eventfd::{self, EfdFlags},
+    unistd::gettid,
+};
 use std::{
     collections::VecDeque,
     io,
@@ -48,6 +51,8 @@ struct Seat {
     vcpu: Option<Box<dyn Vcpu>>,
     doing: Doing,
     kicker: Arc<dyn Kick>,
+    /// Readable while the loop waits for the vCPU.
+    wanted: Arc<eventfd::EventFd>,
     /// 0 until the thread runs.
     thread_id: Arc<AtomicI32>,
     to_thread: Option<Sender<Box<dyn Vcpu>>>,
@@ -74,13 +79,17 @@ impl Seats {
             let (to_thread, from_loop) = mpsc::channel();
             let thread_id = Arc::new(AtomicI32::new(0));
             let (to_loop, ready) = (to_loop.clone(), all.ready.clone());
+            let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+            let wanted = Arc::new(eventfd::EventFd::from_flags(flags)?);
+            let own = Own { wanted: wanted.clone(), owes: false };
             let desk = Desk { to_loop, ready, cpu: vcpu.id(), thread_id: thread_id.clone() };
             let shared = shared.clone();
             let thread = thread::Builder::new()
                 .name(format!("vcpu{}", vcpu.id()))
-                .spawn(move || desk.work(&from_loop, &shared))?;
+                .spawn(move || desk.work(&from_loop, &shared, own))?;
             all.seats.push(Seat {
                 kicker: vcpu.kicker(),
+                wanted,
                 vcpu: Some(vcpu),
                 doing: Doing::Stopped,
                 thread_id,
@@ -94,6 +103,16 @@ impl Seats {
     /// Readable when a vCPU may have come back.
     pub(super) fn ready(&self) -> &EventFd {
         &self.ready
+    }
+
+    /// Has the descriptor be readable once more: there may be more reports than were looked at.
+    pub(super) fn look_again(&self) {
+        let _ = self.ready.write(1);
+    }
+
+    /// How many CPUs there are.
+    pub(super) fn len(&self) -> usize {
+        self.seats.len()
     }
 
     /// Whether there is a CPU with this address.
@@ -128,13 +147,16 @@ impl Seats {
     pub(super) fn gather(&mut self, cpu: u16) {
         let seat = &self.seats[usize::from(cpu)];
         if seat.doing == Doing::Running {
+            // In this order: what was kicked is told that it is.
             seat.kicker.kick();
+            let _ = seat.wanted.write(1);
         }
         while self.seats[usize::from(cpu)].doing == Doing::Running {
             // Every path out of a thread reports, so this ends.
             let Ok(returned) = self.returned.recv() else { return };
             self.note(returned);
         }
+        let _ = self.seats[usize::from(cpu)].wanted.read();
         self.unserved.retain(|report| report.cpu != cpu || !matches!(report.why, Why::Kicked));
     }
 
@@ -307,12 +329,12 @@ struct Desk {
 }
 
 impl Desk {
-    fn work(self, from_loop: &Receiver<Box<dyn Vcpu>>, shared: &Shared) {
+    fn work(self, from_loop: &Receiver<Box<dyn Vcpu>>, shared: &Shared, mut own: Own) {
         self.thread_id.store(gettid().as_raw(), Ordering::Relaxed);
         let mut kept = sandbox::enter(sandbox::Thread::Vcpu);
         while let Ok(mut vcpu) = from_loop.recv() {
             let why = match std::mem::replace(&mut kept, Ok(())) {
-                Ok(()) => vcpu::run(vcpu.as_mut(), shared),
+                Ok(()) => vcpu::run(vcpu.as_mut(), shared, &mut own),
                 Err(refused) => Why::Refused(refused),
             };
             self.report(Some((vcpu, why)));

@@ -2,7 +2,7 @@
 //! when something concerns more.
 
 use crate::{
-    console::input::Room,
+    console::{Console, input::Room},
     counts::{Counts, ExitKind},
     outcome::Broken,
 };
@@ -14,7 +14,11 @@ use adjunct_devices::{
     sclp::Sclp,
 };
 use adjunct_hypervisor::{Exit, GuestMemory, KernelError, Vcpu, Vm};
-use std::sync::{Arc, Mutex, PoisonError};
+use nix::sys::eventfd::EventFd;
+use std::{
+    os::fd::AsFd,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// What all vCPU threads share.
 #[derive(Debug)]
@@ -24,7 +28,18 @@ pub(super) struct Shared {
     pub(super) sclp: Mutex<Sclp>,
     pub(super) css: Mutex<Css>,
     pub(super) room: Arc<Room>,
+    /// Where the guest's output waits for its reader; none: it is kept.
+    pub(super) console: Option<Console>,
     pub(super) counts: Counts,
+}
+
+/// What a vCPU's thread has for itself.
+#[derive(Debug)]
+pub(super) struct Own {
+    /// Readable while somebody wants the vCPU back. A kick alone ends `KVM_RUN` only.
+    pub(super) wanted: Arc<EventFd>,
+    /// Whether this CPU has had the SCLP, and what it wrote there may not have been taken yet.
+    pub(super) owes: bool,
 }
 
 /// Why a vCPU came back from its thread.
@@ -50,10 +65,15 @@ pub(super) enum Why {
 const DIAGNOSE_IPL: u16 = 0x308;
 
 /// Runs `vcpu` until it must be handed back.
-pub(super) fn run(vcpu: &mut dyn Vcpu, shared: &Shared) -> Why {
+pub(super) fn run(vcpu: &mut dyn Vcpu, shared: &Shared, own: &mut Own) -> Why {
     loop {
+        // Here and not at the SCLP, which others need meanwhile. Whoever wants this CPU has kicked it too.
+        if own.owes {
+            let console = shared.console.as_ref();
+            own.owes = console.is_some_and(|console| !console.wait(own.wanted.as_fd()));
+        }
         let served = match vcpu.run() {
-            Ok(exit) => serve(exit, vcpu, shared),
+            Ok(exit) => serve(exit, vcpu, shared, own),
             Err(refused) => return Why::Refused(refused),
         };
         match served {
@@ -65,7 +85,12 @@ pub(super) fn run(vcpu: &mut dyn Vcpu, shared: &Shared) -> Why {
 }
 
 /// Serves one exit; `None`: the vCPU can go on.
-fn serve(exit: Exit, vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<Option<Why>, KernelError> {
+fn serve(
+    exit: Exit,
+    vcpu: &mut dyn Vcpu,
+    shared: &Shared,
+    own: &mut Own,
+) -> Result<Option<Why>, KernelError> {
     if let Some(kind) = ExitKind::told_by(&exit) {
         shared.counts.exit(kind);
     }
@@ -74,6 +99,7 @@ fn serve(exit: Exit, vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<Option<Why>
             let intercept = intercept::decode(icptcode, ipa, ipb, vcpu.state());
             tracing::debug!("CPU {}: {intercept:x?}", vcpu.id());
             shared.counts.exit(ExitKind::of(&intercept));
+            own.owes |= matches!(intercept, Intercept::ServiceCall(_));
             act(intercept, vcpu, shared)
         }
         // KVM makes this exit of DIAGNOSE 0x308 subcodes 3 and 4 only.

@@ -19,6 +19,9 @@ use std::{
 /// The newest version of Landlock whose rights are given up; an older kernel knows fewer of them.
 const VERSION: ABI = ABI::V6;
 
+/// Where devices are. Without the container of VFIO's groups it is there only as long as one of them is.
+const DEVICES: &str = "/dev/vfio";
+
 /// What may be done with a file, or with all below a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -93,7 +96,7 @@ impl Files {
     pub fn of_host(host: &Host) -> Self {
         let mut files = Self::default();
         if host.files.is_some() {
-            for device in ["/dev/kvm", "/dev/vfio", "/dev/iommu"] {
+            for device in ["/dev/kvm", DEVICES, "/dev/iommu"] {
                 files.keep_path(device, Access::Use);
             }
             files.keep_path("/sys", Access::Read);
@@ -115,6 +118,16 @@ impl Files {
             files.keep_path(console, Access::Write);
         }
         files
+    }
+
+    /// Says so if the directory of devices is not there: what appears there later can't be kept now.
+    pub(super) fn warn_of_devices(&self) {
+        if self.0.iter().any(|rule| rule.path == Path::new(DEVICES)) && !Path::new(DEVICES).exists() {
+            tracing::warn!(
+                "there is no {DEVICES}: a device that is plugged later can't be opened; \
+                 load vfio_ap and make its mediated device before, or write --landlock false"
+            );
+        }
     }
 
     /// Keeps `path` too; where nothing is, nothing is kept.

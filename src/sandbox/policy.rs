@@ -24,8 +24,10 @@ impl Threads {
     pub(super) const SIGNALS: Self = Self(1 << 5);
     /// Any thread that has no filter of its own (yet): setting up, and what libraries start.
     pub(super) const START: Self = Self(1 << 6);
+    /// What the main thread and a vCPU's do besides if their host is another process's: ask it, by connections of their own.
+    pub(super) const SHARED: Self = Self(1 << 7);
     /// All of them.
-    pub(super) const EVERY: Self = Self(0x7f);
+    pub(super) const EVERY: Self = Self(0xff);
 
     /// Those of either.
     pub(super) const fn or(self, other: Self) -> Self {
@@ -98,19 +100,22 @@ const EVERY: Threads = Threads::EVERY;
 const START: Threads = Threads::START;
 const SIGNALS: Threads = Threads::SIGNALS;
 /// Who builds a VM, or plugs a device.
-const BUILD: Threads = Threads::BUILD.or(START);
+const BUILDERS: Threads = Threads::BUILD.or(START);
 /// The main thread, whoever manages it.
-const LOOP: Threads = Threads::LOOP.or(BUILD);
+const MAIN: Threads = Threads::LOOP.or(BUILDERS);
 /// Who has the guest's vCPUs in hand.
-const GUEST: Threads = Threads::VCPU.or(LOOP);
+const GUEST: Threads = Threads::VCPU.or(MAIN);
+/// Who asks a simulated host of another process.
+const SHARED: Threads = Threads::SHARED.or(START);
 /// Who answers at a socket.
 const SERVE: Threads = Threads::API.or(Threads::QMP).or(START);
-
 /// Who makes threads, which begin with the filter of their maker.
-const SPAWN: Threads = LOOP.or(SERVE);
+const SPAWN: Threads = MAIN.or(SERVE);
 
 const PROT_EXEC: u32 = libc::PROT_EXEC.cast_unsigned();
 const AF_UNIX: u32 = libc::AF_UNIX.cast_unsigned();
+const SIGBUS: u32 = libc::SIGBUS.cast_unsigned();
+const SIGSEGV: u32 = libc::SIGSEGV.cast_unsigned();
 /// What makes a thread of this process, and no process.
 const A_THREAD: u32 = (libc::CLONE_THREAD | libc::CLONE_SIGHAND | libc::CLONE_VM).cast_unsigned();
 /// What does more than read a file that is there.
@@ -121,6 +126,8 @@ const TCGETS: u32 = 0x5401;
 const TCSETS: u32 = 0x5402;
 const TIOCGPGRP: u32 = 0x540f;
 const FIONBIO: u32 = 0x5421;
+const TCGETS2: u32 = 0x802c_542a;
+const TCSETS2: u32 = 0x402c_542b;
 const KVM_GET_API_VERSION: u32 = 0xae00;
 const KVM_CREATE_VM: u32 = 0xae01;
 const KVM_CHECK_EXTENSION: u32 = 0xae03;
@@ -161,7 +168,6 @@ const ROWS: &[Row] = &[
     row("access",             Always,            START),
     row("bind",               Always,            START),
     row("brk",                Always,            EVERY),
-    row("chmod",              Always,            START),
     // Where the kernel alone can tell the time.
     row("clock_gettime",      Always,            EVERY),
     row("clock_nanosleep",    Always,            EVERY),
@@ -171,77 +177,81 @@ const ROWS: &[Row] = &[
     // What it makes is said in memory, where a filter does not see it. The C library goes on to clone.
     row("clone3",             Unknown,           SPAWN),
     row("close",              Always,            EVERY),
-    // To a simulated host of another process: whether it is still there.
-    row("connect",            Always,            GUEST),
-    row("epoll_create1",      Always,            LOOP.or(SERVE)),
-    row("epoll_ctl",          Always,            LOOP.or(SERVE)),
-    row("epoll_pwait",        Always,            LOOP.or(SERVE)),
-    row("epoll_wait",         Always,            LOOP.or(SERVE)),
-    row("eventfd2",           Always,            LOOP.or(SERVE)),
+    row("connect",            Always,            SHARED),
+    row("epoll_create1",      Always,            MAIN.or(SERVE)),
+    row("epoll_ctl",          Always,            MAIN.or(SERVE)),
+    row("epoll_pwait",        Always,            MAIN.or(SERVE)),
+    row("epoll_wait",         Always,            MAIN.or(SERVE)),
+    row("eventfd2",           Always,            MAIN.or(SERVE)),
     row("exit",               Always,            EVERY),
     row("exit_group",         Always,            EVERY),
+    row("fchmod",             Always,            START),
     fcntl(libc::F_DUPFD_CLOEXEC,                 EVERY),
     fcntl(libc::F_GETFD,                         EVERY),
     fcntl(libc::F_GETFL,                         EVERY),
-    fcntl(libc::F_SETFD,                         BUILD),
+    fcntl(libc::F_SETFD,                         BUILDERS),
     fcntl(libc::F_SETFL,                         EVERY),
+    row("flock",              Always,            START),
     row("fstat",              Always,            EVERY),
-    row("ftruncate",          Always,            BUILD),
+    row("ftruncate",          Always,            BUILDERS),
     row("futex",              Always,            EVERY),
-    row("getcwd",             Always,            BUILD),
-    row("getdents64",         Always,            LOOP),
+    row("getcwd",             Always,            BUILDERS),
+    row("getdents64",         Always,            MAIN),
     row("geteuid",            Always,            START),
     row("getpgrp",            Always,            EVERY),
     row("getpid",             Always,            EVERY),
     row("getrandom",          Always,            EVERY),
     row("getsockname",        Always,            SERVE),
-    row("getsockopt",         Always,            SERVE.or(GUEST)),
+    row("getsockopt",         Always,            SERVE.or(SHARED)),
     row("gettid",             Always,            EVERY),
     // A terminal: whether it is one, its modes, whose it is. The last words of any thread give its modes back.
     ioctl(TCGETS,                            EVERY),
     ioctl(TCSETS,                            EVERY),
     ioctl(TIOCGPGRP,                         EVERY),
-    ioctl(FIONBIO,                           LOOP.or(SERVE)),
-    ioctl(KVM_GET_API_VERSION,                   BUILD),
-    ioctl(KVM_CREATE_VM,                         BUILD),
-    ioctl(KVM_CHECK_EXTENSION,                   BUILD),
-    ioctl(KVM_GET_VCPU_MMAP_SIZE,                BUILD),
-    ioctl(KVM_CREATE_VCPU,                       BUILD),
-    ioctl(KVM_SET_USER_MEMORY_REGION,            BUILD),
+    // As the C library asks since glibc 2.42.
+    ioctl(TCGETS2,                           EVERY),
+    ioctl(TCSETS2,                           EVERY),
+    ioctl(FIONBIO,                           MAIN.or(SERVE)),
+    ioctl(KVM_GET_API_VERSION,                   BUILDERS),
+    ioctl(KVM_CREATE_VM,                         BUILDERS),
+    ioctl(KVM_CHECK_EXTENSION,                   BUILDERS),
+    ioctl(KVM_GET_VCPU_MMAP_SIZE,                BUILDERS),
+    ioctl(KVM_CREATE_VCPU,                       BUILDERS),
+    ioctl(KVM_SET_USER_MEMORY_REGION,            BUILDERS),
     ioctl(KVM_RUN,                               GUEST),
     ioctl(KVM_S390_STORE_STATUS,                 GUEST),
-    ioctl(KVM_S390_INITIAL_RESET,                LOOP),
-    ioctl(KVM_SET_MP_STATE,                      LOOP),
-    ioctl(KVM_ENABLE_CAP,                        BUILD),
+    ioctl(KVM_S390_INITIAL_RESET,                MAIN),
+    ioctl(KVM_SET_MP_STATE,                      MAIN),
+    ioctl(KVM_ENABLE_CAP,                        BUILDERS),
     ioctl(KVM_S390_MEM_OP,                       GUEST),
     ioctl(KVM_S390_IRQ,                          GUEST),
-    ioctl(KVM_S390_NORMAL_RESET,                 LOOP),
-    ioctl(KVM_S390_CLEAR_RESET,                  LOOP),
-    ioctl(KVM_CREATE_DEVICE,                     BUILD),
+    ioctl(KVM_S390_NORMAL_RESET,                 MAIN),
+    ioctl(KVM_S390_CLEAR_RESET,                  MAIN),
+    ioctl(KVM_CREATE_DEVICE,                     BUILDERS),
     // Interruptions, wrapping keys at a reset, and giving a device back.
     ioctl(KVM_SET_DEVICE_ATTR,                   GUEST),
-    ioctl(KVM_GET_DEVICE_ATTR,                   BUILD),
-    ioctl(KVM_HAS_DEVICE_ATTR,                   BUILD),
-    ioctl(VFIO_SET_IOMMU,                        BUILD),
-    ioctl(VFIO_GROUP_SET_CONTAINER,              BUILD),
-    ioctl(VFIO_GROUP_GET_DEVICE_FD,              BUILD),
-    ioctl(VFIO_DEVICE_GET_INFO,                  BUILD),
-    ioctl(VFIO_DEVICE_GET_IRQ_INFO,              BUILD),
-    ioctl(VFIO_DEVICE_SET_IRQS,                  LOOP),
-    ioctl(VFIO_DEVICE_RESET,                     LOOP),
-    ioctl(VFIO_IOMMU_MAP_DMA,                    BUILD),
-    ioctl(VFIO_DEVICE_BIND_IOMMUFD,              BUILD),
-    ioctl(VFIO_DEVICE_ATTACH_IOMMUFD_PT,         BUILD),
-    ioctl(IOMMU_DESTROY,                         LOOP),
-    ioctl(IOMMU_IOAS_ALLOC,                      BUILD),
-    ioctl(IOMMU_IOAS_MAP,                        BUILD),
+    ioctl(KVM_GET_DEVICE_ATTR,                   BUILDERS),
+    ioctl(KVM_HAS_DEVICE_ATTR,                   BUILDERS),
+    ioctl(VFIO_SET_IOMMU,                        BUILDERS),
+    ioctl(VFIO_GROUP_SET_CONTAINER,              BUILDERS),
+    ioctl(VFIO_GROUP_GET_DEVICE_FD,              BUILDERS),
+    ioctl(VFIO_DEVICE_GET_INFO,                  BUILDERS),
+    ioctl(VFIO_DEVICE_GET_IRQ_INFO,              BUILDERS),
+    ioctl(VFIO_DEVICE_SET_IRQS,                  MAIN),
+    ioctl(VFIO_DEVICE_RESET,                     MAIN),
+    ioctl(VFIO_IOMMU_MAP_DMA,                    BUILDERS),
+    ioctl(VFIO_DEVICE_BIND_IOMMUFD,              BUILDERS),
+    ioctl(VFIO_DEVICE_ATTACH_IOMMUFD_PT,         BUILDERS),
+    ioctl(IOMMU_DESTROY,                         MAIN),
+    ioctl(IOMMU_IOAS_ALLOC,                      BUILDERS),
+    ioctl(IOMMU_IOAS_MAP,                        BUILDERS),
     // Stopping us, as a terminal's Ctrl-Z does.
     row("kill",               IsUs(0),           SIGNALS.or(START)),
-    row("landlock_add_rule",  Always,            BUILD),
-    row("landlock_create_ruleset", Always,       BUILD),
-    row("landlock_restrict_self", Always,        BUILD),
+    row("landlock_add_rule",  Always,            BUILDERS),
+    row("landlock_create_ruleset", Always,       BUILDERS),
+    row("landlock_restrict_self", Always,        BUILDERS),
     row("listen",             Always,            START),
-    row("lseek",              Always,            LOOP),
+    row("lseek",              Always,            MAIN),
     row("madvise",            Always,            EVERY),
     // Its arguments are in memory there (`__ARCH_WANT_SYS_OLD_MMAP`), where a filter does not see them.
     only(S390X, "mmap",       Always,            EVERY),
@@ -249,47 +259,50 @@ const ROWS: &[Row] = &[
     row("mprotect",           Lacks(2, PROT_EXEC), EVERY),
     row("mremap",             Always,            EVERY),
     row("munmap",             Always,            EVERY),
-    row("newfstatat",         Always,            LOOP),
+    row("newfstatat",         Always,            MAIN),
     // sysfs says what queues the guest has now.
-    row("openat",             Lacks(2, CHANGES), LOOP),
-    row("openat",             Always,            BUILD),
+    row("openat",             Lacks(2, CHANGES), MAIN),
+    row("openat",             Always,            BUILDERS),
     row("poll",               Always,            EVERY),
     row("ppoll",              Always,            EVERY),
     prctl(libc::PR_SET_NAME,                     SPAWN),
     prctl(libc::PR_GET_NAME,                     EVERY),
-    prctl(libc::PR_SET_NO_NEW_PRIVS,             BUILD),
+    prctl(libc::PR_SET_NO_NEW_PRIVS,             BUILDERS),
     prctl(libc::PR_SET_VMA,                      EVERY),
     row("prlimit64",          Always,            EVERY),
     row("read",               Always,            EVERY),
-    row("readlink",           Always,            BUILD),
-    row("readlinkat",         Always,            BUILD),
+    row("readlink",           Always,            BUILDERS),
+    row("readlinkat",         Always,            BUILDERS),
     row("recvfrom",           Always,            EVERY),
     row("recvmsg",            Always,            EVERY),
     row("rename",             Always,            START),
     row("restart_syscall",    Always,            EVERY),
     row("rseq",               Always,            SPAWN),
-    row("rt_sigaction",       Always,            BUILD.or(SIGNALS)),
+    row("rt_sigaction",       Always,            BUILDERS.or(SIGNALS)),
+    // Whoever makes a mistake with memory dies of it: the handler that looks for a full stack takes itself away.
+    row("rt_sigaction",       Is(0, SIGBUS),     EVERY),
+    row("rt_sigaction",       Is(0, SIGSEGV),    EVERY),
     row("rt_sigprocmask",     Always,            EVERY),
     row("rt_sigreturn",       Always,            EVERY),
     row("sched_getaffinity",  Always,            EVERY),
     row("sched_yield",        Always,            EVERY),
-    row("seccomp",            Always,            BUILD),
+    row("seccomp",            Always,            BUILDERS),
     row("sendmsg",            Always,            EVERY),
     row("sendto",             Always,            EVERY),
     row("set_robust_list",    Always,            SPAWN),
-    row("setsockopt",         Always,            SERVE.or(GUEST)),
+    row("setsockopt",         Always,            SERVE.or(SHARED)),
     row("shutdown",           Always,            EVERY),
     row("sigaltstack",        Always,            EVERY),
     row("signalfd4",          Always,            START),
-    row("socket",             Is(0, AF_UNIX),    GUEST),
-    row("socketpair",         Is(0, AF_UNIX),    BUILD),
-    row("stat",               Always,            LOOP),
+    row("socket",             Is(0, AF_UNIX),    SHARED),
+    row("socketpair",         Is(0, AF_UNIX),    BUILDERS),
+    row("stat",               Always,            MAIN),
     row("statx",              Always,            EVERY),
     row("tgkill",             IsUs(0),           EVERY),
-    row("timerfd_create",     Always,            LOOP),
-    row("timerfd_settime",    Always,            LOOP),
-    row("unlink",             Always,            LOOP.or(SERVE)),
-    row("unlinkat",           Always,            LOOP.or(SERVE)),
+    row("timerfd_create",     Always,            MAIN),
+    row("timerfd_settime",    Always,            MAIN),
+    row("unlink",             Always,            BUILDERS),
+    row("unlinkat",           Always,            BUILDERS),
     row("write",              Always,            EVERY),
     row("writev",             Always,            EVERY),
 ];
@@ -297,6 +310,9 @@ const ROWS: &[Row] = &[
 #[cfg(test)]
 mod tests {
     use super::{super::calls::Call, *};
+
+    /// A guest that nobody manages.
+    const GUEST_ALONE: Threads = Threads::VCPU.or(Threads::LOOP);
 
     #[test]
     fn rows_are_in_order_and_none_is_there_twice() {
@@ -361,6 +377,19 @@ mod tests {
     }
 
     #[test]
+    fn only_who_has_a_host_in_another_process_connects_and_only_who_builds_removes_files() {
+        let may = |threads, call| rows(threads, X86_64).any(|row| row.call == call);
+        for call in ["socket", "connect", "setsockopt"] {
+            assert!(!may(GUEST_ALONE, call), "{call}");
+            assert!(may(Threads::SHARED, call), "{call}");
+        }
+        for call in ["unlink", "unlinkat"] {
+            assert!(!may(GUEST_ALONE.or(Threads::API).or(Threads::QMP).or(Threads::SIGNALS), call), "{call}");
+            assert!(may(Threads::BUILD, call), "the main thread removes the files of sockets");
+        }
+    }
+
+    #[test]
     fn a_thread_may_ask_no_more_than_the_thread_that_makes_it() {
         for machine in [X86_64, S390X] {
             let allowed =
@@ -380,6 +409,8 @@ mod tests {
             ("TCSETS", TCSETS),
             ("TIOCGPGRP", TIOCGPGRP),
             ("FIONBIO", FIONBIO),
+            ("TCGETS2", TCGETS2),
+            ("TCSETS2", TCSETS2),
             ("KVM_GET_API_VERSION", KVM_GET_API_VERSION),
             ("KVM_CREATE_VM", KVM_CREATE_VM),
             ("KVM_CHECK_EXTENSION", KVM_CHECK_EXTENSION),
@@ -409,7 +440,7 @@ mod tests {
             ("VFIO_IOMMU_MAP_DMA", VFIO_IOMMU_MAP_DMA),
         ];
         let mut source =
-            "#include <stdio.h>\n#include <sys/ioctl.h>\n#include <linux/kvm.h>\n#include <linux/vfio.h>\n\
+            "#include <stdio.h>\n#include <asm/termbits.h>\n#include <sys/ioctl.h>\n#include <linux/kvm.h>\n#include <linux/vfio.h>\n\
                           int main(void) {\n"
                 .to_owned();
         for (name, _) in requests {

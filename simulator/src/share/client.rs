@@ -135,7 +135,7 @@ impl Connection {
         let greeting = lines.next::<Greeting>();
         lines.stream().set_read_timeout(None).map_err(foreign)?;
         match greeting {
-            Ok(Some(Greeting { adjunct_host: VERSION })) => Ok(Self(lines.of_any_length())),
+            Ok(Some(Greeting { adjunct_host: VERSION })) => Ok(Self(lines)),
             Ok(Some(Greeting { adjunct_host: theirs })) => {
                 Err(ConnectError::Version { path: path.to_owned(), theirs })
             }
@@ -145,13 +145,18 @@ impl Connection {
 
     fn ask(&mut self, request: &Request) -> io::Result<Reply> {
         send(self.0.stream(), request)?;
-        match self.0.next() {
+        let reply = match request {
+            // They are an operator's, and what they print has no bound.
+            Request::Order(_) | Request::Load(_) | Request::Uevents { .. } => self.0.next_of_any_length(),
+            // A guest's program asks them, and must not be filled by whoever serves its host.
+            _ => self.0.next(),
+        };
+        match reply {
             Ok(Some(reply)) => Ok(reply),
             Ok(None) => Err(gone()),
             Err(Unread::Io(error)) => Err(error),
             Err(Unread::Malformed(text)) => Err(io::Error::new(io::ErrorKind::InvalidData, text)),
-            // There is no limit.
-            Err(Unread::TooLong) => Err(io::ErrorKind::InvalidData.into()),
+            Err(Unread::TooLong) => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too long")),
         }
     }
 }
@@ -400,7 +405,34 @@ impl Hypervisor for SharedHost {
 mod tests {
     use super::*;
     use crate::{HostFile, SimHost, kvm::VmHost, share::serve};
-    use std::{fs, os::unix::fs::symlink};
+    use std::{
+        fs,
+        os::unix::{fs::symlink, net::UnixListener},
+        thread,
+    };
+
+    #[test]
+    fn an_answer_that_a_guest_has_asked_for_is_bounded_and_only_an_operators_is_not() {
+        let path = std::env::temp_dir().join(format!("adjunct-client-bound-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).expect("nobody is there");
+        let talks = thread::spawn(move || {
+            for _ in 0..2 {
+                let (stream, _) = listener.accept().expect("a client");
+                send(&stream, &Greeting { adjunct_host: VERSION }).expect("it listens");
+                let mut lines = Lines::new(stream, LONGEST);
+                lines.next::<Request>().expect("a line").expect("a request");
+                let answer = Reply::Ok(Answer::Text("x".repeat(LONGEST)));
+                send(lines.stream(), &answer).expect("it is read, or skipped");
+            }
+        });
+        let ask = |request: Request| Connection::open(&path).expect("it is served").ask(&request);
+        let refused = ask(Request::Read("bus/ap/ap_domain".to_owned())).expect_err("it is too long");
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        let dump = ask(Request::Order("dump".to_owned())).expect("an operator trusts his host");
+        assert!(matches!(dump, Reply::Ok(Answer::Text(text)) if text.len() == LONGEST));
+        talks.join().expect("it does not panic");
+        fs::remove_file(&path).expect("it is there");
+    }
 
     #[test]
     fn a_host_that_can_not_be_asked_once_is_not_gone() {

@@ -9,7 +9,8 @@ use std::{
 };
 
 /// The longest line that a server reads, in bytes, its end included: a message of 12 KiB and all that is written to sysfs
-/// fit many times. A client reads whatever its server has to say: what `dump` and `uevents` print can be longer.
+/// fit many times. What a VM asks for is answered with less, too: the names of all queues that there can be fit. Only an
+/// operator reads whatever his server has to say: what `dump` and `uevents` print can be longer.
 pub(super) const LONGEST: usize = 1 << 20;
 
 /// What was not a line of the wanted kind. After [`Unread::Io`] nothing more can be read.
@@ -44,11 +45,6 @@ impl<R: Read> Lines<R> {
         Self { reader: BufReader::new(stream), longest }
     }
 
-    /// From here on lines of any length: the other side is trusted.
-    pub(super) fn of_any_length(self) -> Self {
-        Self { longest: usize::MAX, ..self }
-    }
-
     /// What is read from.
     pub(super) fn stream(&self) -> &R {
         self.reader.get_ref()
@@ -59,11 +55,23 @@ impl<R: Read> Lines<R> {
     /// # Errors
     /// [`Unread`].
     pub(super) fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Unread> {
+        self.next_within(self.longest)
+    }
+
+    /// The next line, of any length: the other side is trusted, or what it says can't be bounded.
+    ///
+    /// # Errors
+    /// [`Unread`].
+    pub(super) fn next_of_any_length<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Unread> {
+        self.next_within(usize::MAX)
+    }
+
+    fn next_within<T: DeserializeOwned>(&mut self, longest: usize) -> Result<Option<T>, Unread> {
         let mut line = Vec::new();
-        let most = u64::try_from(self.longest).unwrap_or(u64::MAX);
+        let most = u64::try_from(longest).unwrap_or(u64::MAX);
         (&mut self.reader).take(most).read_until(b'\n', &mut line).map_err(Unread::Io)?;
         if line.last() != Some(&b'\n') {
-            if line.len() < self.longest {
+            if line.len() < longest {
                 // The end, or a line that somebody died in.
                 return Ok(None);
             }
@@ -112,13 +120,12 @@ mod tests {
 
     #[test]
     fn whom_one_trusts_may_say_more_than_a_server_reads() {
-        let text = [line(11), line(LONGEST + 1), line(11)].concat();
+        let text = [line(11), line(LONGEST + 1), line(LONGEST + 1), line(11)].concat();
         let mut lines = Lines::new(&text[..], LONGEST);
         assert!(matches!(lines.next::<Seen>(), Ok(Some(_))));
-        let mut lines = lines.of_any_length();
-        for _ in 0..2 {
-            assert!(matches!(lines.next(), Ok(Some(Seen { seen: 7 }))));
-        }
-        assert!(matches!(lines.next::<Seen>(), Ok(None)));
+        assert!(matches!(lines.next_of_any_length(), Ok(Some(Seen { seen: 7 }))));
+        assert!(matches!(lines.next::<Seen>(), Err(Unread::TooLong)), "it was for that line only");
+        assert!(matches!(lines.next(), Ok(Some(Seen { seen: 7 }))));
+        assert!(matches!(lines.next_of_any_length::<Seen>(), Ok(None)));
     }
 }

@@ -72,6 +72,8 @@ struct Framing {
     /// Of HTTP/1.0.
     keep_alive: bool,
     waits: bool,
+    /// How many `Host` headers there are.
+    hosts: usize,
 }
 
 /// The head of an answer, as a client reads it.
@@ -264,6 +266,10 @@ fn parse_request(bytes: &[u8]) -> Result<Option<(usize, Request, Framing)>, Unre
         return Err(Unread::Malformed("the request line is malformed"));
     };
     let framing = framing(request.headers)?;
+    // RFC 9112, 3.2.
+    if framing.hosts > 1 || version == 1 && framing.hosts == 0 {
+        return Err(Unread::Malformed("write one Host header, whatever it says"));
+    }
     let stays = !framing.close && (version == 1 || framing.keep_alive);
     let request = Request { method: method.into(), path: path(target).to_owned(), body: Vec::new(), stays };
     Ok(Some((head, request, framing)))
@@ -303,6 +309,7 @@ fn framing(headers: &[Header<'_>]) -> Result<Framing, Unread> {
                 }
             }
             name if name.eq_ignore_ascii_case("transfer-encoding") => framing.chunked = true,
+            name if name.eq_ignore_ascii_case("host") => framing.hosts += 1,
             name if name.eq_ignore_ascii_case("connection") => {
                 framing.close |= has("close");
                 framing.keep_alive |= has("keep-alive");
@@ -360,31 +367,41 @@ mod tests {
     }
 
     fn put(length: impl std::fmt::Display, more: &str, body: &str) -> String {
-        format!("PUT /x HTTP/1.1\r\nContent-Length: {length}\r\n{more}\r\n{body}")
+        format!("PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n{more}\r\n{body}")
     }
 
     #[test]
     fn a_path_is_the_same_in_each_form_of_a_target() {
         for target in ["/a/b", "/a/b?c=d", "http://localhost/a/b", "https://[::1]:80/a/b?c"] {
             assert_eq!(
-                request(&format!("GET {target} HTTP/1.1\r\n\r\n")).expect("read").path,
+                request(&format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")).expect("read").path,
                 "/a/b",
                 "{target}"
             );
         }
-        assert_eq!(request("GET http://localhost HTTP/1.1\r\n\r\n").expect("read").path, "/");
+        assert_eq!(request("GET http://localhost HTTP/1.1\r\nHost: x\r\n\r\n").expect("read").path, "/");
     }
 
     #[test]
     fn a_connection_stays_unless_one_side_says_otherwise() {
         for (text, stays) in [
-            ("GET / HTTP/1.1\r\n\r\n", true),
-            ("GET / HTTP/1.1\r\nConnection: foo, Close\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nhost:\r\nConnection: foo, Close\r\n\r\n", false),
             ("GET / HTTP/1.0\r\n\r\n", false),
             ("GET / HTTP/1.0\r\nconnection: Keep-Alive\r\n\r\n", true),
         ] {
             assert_eq!(request(text).expect("read").stays, stays, "{text}");
         }
+    }
+
+    #[test]
+    fn a_request_of_version_1_1_names_one_host() {
+        for hosts in ["", "Host: x\r\nhost: x\r\n"] {
+            let refused = request(&format!("GET / HTTP/1.1\r\n{hosts}\r\n"));
+            assert!(matches!(refused, Err(Unread::Malformed(_))), "{hosts}");
+        }
+        assert!(matches!(request("GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n"), Err(Unread::Malformed(_))));
+        assert!(request("GET / HTTP/1.0\r\n\r\n").is_ok());
     }
 
     #[test]
@@ -394,14 +411,14 @@ mod tests {
         for length in ["+2", "-2", "2, 2", "", "2x", "99999999999999999999"] {
             assert!(matches!(request(&put(length, "", "hi")), Err(Unread::Malformed(_))), "{length}");
         }
-        let chunked = request("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+        let chunked = request("PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
         assert!(matches!(chunked, Err(Unread::NoLength)));
     }
 
     #[test]
     fn a_body_that_is_too_long_is_passed_over_and_the_next_request_is_read() {
         let long = "x".repeat(usize::try_from(LONGEST_BODY + 1).expect("small"));
-        let mut reading = sent(put(long.len(), "", &long) + "GET /next HTTP/1.1\r\n\r\n", 1000);
+        let mut reading = sent(put(long.len(), "", &long) + "GET /next HTTP/1.1\r\nHost: x\r\n\r\n", 1000);
         assert!(matches!(reading.request(), Err(Unread::LongBody { was_skipped: true })));
         assert!(reading.buffer.len() < 2 * 4096, "it is not kept");
         assert_eq!(reading.request().expect("it is read").path, "/next");

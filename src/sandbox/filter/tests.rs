@@ -5,10 +5,11 @@ use libc::{SECCOMP_RET_LOG, SECCOMP_RET_TRAP};
 use proptest::prelude::*;
 
 const MACHINES: [Machine; 2] = [Machine::X86_64, Machine::S390x];
-const KINDS: [Threads; 8] = [
+const KINDS: [Threads; 9] = [
     Threads::LOOP,
     Threads::LOOP.or(Threads::BUILD),
     Threads::VCPU,
+    Threads::VCPU.or(Threads::SHARED),
     Threads::API,
     Threads::QMP,
     Threads::SIGNALS,
