@@ -1,23 +1,11 @@
 //! What happened to a guest, for whoever watches: one JSON object a line in a file, or a subscription.
 
-use crate::{
-    config::EventTarget,
-    console::{Patient, Stop},
-    exit_status::ExitStatus,
-};
-use adjunct_hypervisor::{CpuState, descriptor};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+mod watchers;
+
+use crate::exit_status::ExitStatus;
+use adjunct_hypervisor::CpuState;
 use serde::{Serialize, Serializer};
-use std::{
-    collections::VecDeque,
-    fs::File,
-    io::{self, Write},
-    os::fd::{AsFd, BorrowedFd},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{self, Receiver, SyncSender, TrySendError},
-    },
-};
+pub use watchers::{Events, EventsError, Subscription};
 
 /// Something that happened. The shape is part of the interface and pinned by a test; new events and
 /// new members may come, what is here stays.
@@ -212,199 +200,17 @@ impl Event {
         Self::GuestPanicked { cpu, reason, registers: registers.into() }
     }
 
+    /// It as one line.
+    fn line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+
     /// The last event.
     pub fn ended(status: ExitStatus, reason: &str) -> Self {
         Self::Ended { status: status.code(), reason: reason.to_owned() }
     }
-}
-
-/// How many events a subscriber may leave unread: a guest that resets itself without end must not fill our memory.
-const MOST_UNREAD: usize = 1024;
-
-/// The events from the subscription on.
-#[derive(Debug)]
-pub struct Subscription {
-    events: Receiver<Event>,
-    ready: Arc<EventFd>,
-}
-
-impl Subscription {
-    /// The next event, if one is there.
-    pub fn next_now(&self) -> Option<Event> {
-        // Before looking: what comes after this makes the descriptor readable again.
-        let _ = self.ready.read();
-        let event = self.events.try_recv().ok()?;
-        let _ = self.ready.write(1);
-        Some(event)
-    }
-}
-
-/// Waits for each event; `None` once the program has sent its last.
-impl Iterator for Subscription {
-    type Item = Event;
-
-    fn next(&mut self) -> Option<Event> {
-        self.events.recv().ok()
-    }
-}
-
-/// Readable when an event may be there for [`Subscription::next_now`].
-impl AsFd for Subscription {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ready.as_fd()
-    }
-}
-
-#[derive(Debug)]
-struct Subscriber {
-    to: SyncSender<Event>,
-    ready: Arc<EventFd>,
-}
-
-/// Events that can't be written.
-#[derive(Debug, thiserror::Error)]
-#[error("--event-monitor {target}: it can't be written")]
-pub struct EventsError {
-    target: EventTarget,
-    #[source]
-    source: io::Error,
-}
-
-/// Where events go.
-#[derive(Debug, Default)]
-pub struct Events {
-    monitor: Option<Monitor>,
-    subscribers: Mutex<Vec<Subscriber>>,
-}
-
-#[derive(Debug)]
-struct Monitor {
-    target: EventTarget,
-    sink: Mutex<Sink>,
-}
-
-impl Events {
-    /// Opens `target`, or nothing.
-    ///
-    /// # Errors
-    /// [`EventsError`] as opening the file or duplicating the descriptor says.
-    pub fn open(target: Option<&EventTarget>) -> Result<Self, EventsError> {
-        let Some(target) = target else { return Ok(Self::default()) };
-        let file = match target {
-            EventTarget::Path(path) => File::create(path),
-            EventTarget::Descriptor(number) => descriptor::inherit(*number).map(File::from),
-        };
-        let file = file.map_err(|source| EventsError { target: target.clone(), source })?;
-        let file = Patient { output: file, stop: Vec::new() };
-        let sink = Mutex::new(Sink { file, backlog: VecDeque::new(), lost: None });
-        let monitor = Monitor { target: target.clone(), sink };
-        Ok(Self { monitor: Some(monitor), ..Self::default() })
-    }
-
-    /// Once `stop` is readable, a reader who sleeps is waited for no more: what he has no room for is lost.
-    pub fn stop_waiting_at(&self, stop: Stop) {
-        if let Some(monitor) = &self.monitor {
-            monitor.lock().file.stop.push(stop);
-        }
-    }
-
-    /// Whether anybody sees what is sent: what costs something to find out need not be found out else.
-    pub fn are_seen(&self) -> bool {
-        self.monitor.is_some() || !self.lock().is_empty() || tracing::enabled!(tracing::Level::INFO)
-    }
-
-    /// All events from now on. One who does not read them loses those beyond the first 1024, not the guest its time.
-    ///
-    /// # Errors
-    /// There is no eventfd to be had.
-    pub fn subscribe(&self) -> io::Result<Subscription> {
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let ready = Arc::new(EventFd::from_flags(flags)?);
-        let (to, events) = mpsc::sync_channel(MOST_UNREAD);
-        self.lock().push(Subscriber { to, ready: ready.clone() });
-        Ok(Subscription { events, ready })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Subscriber>> {
-        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells everybody of one event. A watcher that has gone away does not end the guest: that is said at the end.
-    pub fn send(&self, event: &Event) {
-        tracing::info!("{}", serde_json::to_string(event).unwrap_or_default());
-        self.lock().retain(|subscriber| match subscriber.to.try_send(event.clone()) {
-            Ok(()) | Err(TrySendError::Full(_)) => {
-                let _ = subscriber.ready.write(1);
-                true
-            }
-            Err(TrySendError::Disconnected(_)) => false,
-        });
-        if let Some(monitor) = &self.monitor {
-            monitor.lock().send(event);
-        }
-    }
-
-    /// Whether all events were written.
-    ///
-    /// # Errors
-    /// [`EventsError`] with the first failure.
-    pub fn all_written(&self) -> Result<(), EventsError> {
-        let Some(monitor) = &self.monitor else { return Ok(()) };
-        let lost = monitor.lock().lost.take();
-        lost.map_or(Ok(()), |source| Err(EventsError { target: monitor.target.clone(), source }))
-    }
-}
-
-impl Monitor {
-    fn lock(&self) -> MutexGuard<'_, Sink> {
-        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How many bytes of events wait for a reader who is slow; one event always may.
-const MOST_BACKLOG: usize = 1 << 20;
-
-/// The file that events are written to.
-#[derive(Debug)]
-struct Sink {
-    file: Patient<File>,
-    /// What its reader had no room for.
-    backlog: VecDeque<u8>,
-    lost: Option<io::Error>,
-}
-
-impl Sink {
-    /// Writes an event, or keeps it until there is room; waits for that only at the end.
-    fn send(&mut self, event: &Event) {
-        let is_last = matches!(event, Event::Ended { .. });
-        self.push_out(is_last);
-        let line = line(event);
-        if !self.backlog.is_empty() && self.backlog.len() + line.len() > MOST_BACKLOG {
-            self.lost.get_or_insert_with(|| io::Error::other("its reader has left too many events unread"));
-            return;
-        }
-        self.backlog.extend(line);
-        self.push_out(is_last);
-    }
-
-    fn push_out(&mut self, wait: bool) {
-        while !self.backlog.is_empty() && (wait || self.file.takes_now()) {
-            match self.file.write(self.backlog.as_slices().0) {
-                Ok(written) => drop(self.backlog.drain(..written)),
-                Err(error) => {
-                    self.lost.get_or_insert(error);
-                    self.backlog.clear();
-                }
-            }
-        }
-    }
-}
-
-/// One event as one line.
-fn line(event: &Event) -> Vec<u8> {
-    let mut line = serde_json::to_vec(event).unwrap_or_default();
-    line.push(b'\n');
-    line
 }
 
 #[cfg(test)]
@@ -437,7 +243,7 @@ mod tests {
         ];
         let mut text = Vec::new();
         for event in &events {
-            text.extend(line(event));
+            text.extend(event.line());
         }
         let want = [
             r#"{"event":"host-checked","host":"KVM","warnings":["two\nlines"]}"#,
@@ -468,28 +274,5 @@ mod tests {
             r#"{"event":"ended","status":1,"reason":"disabled wait"}"#,
         ];
         assert_eq!(String::from_utf8(text).expect("JSON is UTF-8").lines().collect::<Vec<_>>(), want);
-    }
-
-    #[test]
-    fn a_subscriber_hears_all_from_then_on_and_the_end() {
-        let events = Events::default();
-        events.send(&Event::Paused);
-        let mut subscription = events.subscribe().expect("an eventfd");
-        assert_eq!(subscription.next_now(), None);
-        events.send(&Event::Resumed);
-        events.send(&Event::PowerDownRequested);
-        assert_eq!(subscription.next_now(), Some(Event::Resumed));
-        assert_eq!(subscription.next(), Some(Event::PowerDownRequested));
-        drop(events);
-        assert_eq!(subscription.next(), None);
-    }
-
-    #[test]
-    fn a_subscriber_who_does_not_read_loses_events_and_nobody_waits_for_him() {
-        let events = Events::default();
-        let subscription = events.subscribe().expect("an eventfd");
-        (0..2 * MOST_UNREAD).for_each(|_| events.send(&Event::Paused));
-        drop(events);
-        assert_eq!(subscription.count(), MOST_UNREAD);
     }
 }
