@@ -9,7 +9,8 @@ use std::process::ExitCode;
 pub enum ExitStatus {
     /// The guest ended as it should, or the command did what it was asked.
     Success = 0,
-    /// The guest ended badly: a disabled wait with another address than 0, or a loop of interruptions.
+    /// The guest ended badly: a disabled wait that says neither success nor power off, a loop of interruptions, or
+    /// something that this VMM does not serve. Or the demonstration did not go as it should.
     GuestFailed = 1,
     /// The command line can't be understood. Nothing was done.
     Usage = 2,
@@ -55,7 +56,9 @@ impl ExitStatus {
             Self::Success => {
                 "the guest ended as it should (disabled wait at address 0, or power off), or the command did what it was asked"
             }
-            Self::GuestFailed => "the guest ended badly: disabled wait elsewhere, or a loop of interruptions",
+            Self::GuestFailed => {
+                "the guest ended badly (disabled wait elsewhere, a loop of interruptions, or something that adjunct does not serve), or the demonstration did"
+            }
             Self::Usage => "the command line can't be understood; nothing was done",
             Self::Refused => "what was asked for can't work on this host; nothing was changed",
             Self::HostError => "the host refused a request, or is gone; everything was given back",

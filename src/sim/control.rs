@@ -1,7 +1,7 @@
 //! The socket of a simulated host: `adjunct sim ctl` gives orders at it to a host in another process, and whoever keeps a
 //! host serves it there.
 
-use crate::exit_status::ExitStatus;
+use crate::{exit_status::ExitStatus, logging::say};
 use adjunct_simulator::{
     SimHost,
     share::{self, ConnectError, Order, ParseOrderError, Served, SharedHost, SharedOrderError},
@@ -35,7 +35,7 @@ impl ControlError {
     pub fn status(&self) -> ExitStatus {
         match self {
             Self::InUse(_) => ExitStatus::Refused,
-            Self::Socket { .. } => ExitStatus::Output,
+            Self::Socket { .. } => ExitStatus::Refused,
         }
     }
 }
@@ -195,9 +195,10 @@ fn follow(host: &SharedHost) -> Result<ExitStatus, CtlError> {
     let mut last = 0;
     loop {
         let (text, now) = host.uevents_after(last)?;
-        let lost = (now - last).saturating_sub(text.lines().count() as u64);
+        // The host of another process says these numbers.
+        let lost = now.saturating_sub(last).saturating_sub(text.lines().count() as u64);
         if lost > 0 {
-            eprintln!("adjunct: {lost} uevents before these are not kept any more");
+            say(format_args!("{lost} uevents before these are not kept any more"));
         }
         if !print(&text)? {
             return Ok(ExitStatus::Success);

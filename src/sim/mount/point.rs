@@ -1,6 +1,7 @@
 //! The directory to mount on: whether it can be, and what is mounted there already.
 
 use super::MountError;
+use crate::logging::say;
 use adjunct_cpu_model::Model;
 use adjunct_simulator::{KernelProfile, SimHost};
 use nix::{
@@ -88,10 +89,10 @@ fn clear_away(given: &Path) -> Result<(), MountError> {
     if !ours || detach(given).is_err() {
         return Err(MountError::Dead(given.to_owned()));
     }
-    eprintln!(
-        "adjunct: {}: an adjunct that was killed had left its files mounted; they are unmounted now",
+    say(format_args!(
+        "{}: an adjunct that was killed had left its files mounted; they are unmounted now",
         given.display()
-    );
+    ));
     Ok(())
 }
 
