@@ -2,7 +2,7 @@
 //! stores nothing.
 #![no_main]
 
-use adjunct_fuzz::{Around, Class, Ended, Guest, HOST, Place, Sparse, code::*};
+use adjunct_fuzz::{Around, Class, Ended, Few, Guest, HOST, Place, Sparse, code::*};
 use adjunct_hypervisor::Vm;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -13,6 +13,8 @@ struct Step {
     instruction: u8,
     /// Base register and displacement, or registers.
     operand: u16,
+    /// Whether the displacement counts, so that the place is not where the operand is.
+    displaced: bool,
     place: Place,
     gr1: Gr1,
     gr2: Sparse,
@@ -44,9 +46,9 @@ impl Gr1 {
 const INSTRUCTIONS: [u8; 16] =
     [0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x5f, 0x74, 0x76];
 
-fuzz_target!(|steps: Vec<Step>| {
+fuzz_target!(|steps: Few<Step, 8>| {
     let mut guest = Guest::new(&HOST, 1, 0);
-    for step in steps.iter().take(24) {
+    for step in steps.iter() {
         execute(&mut guest, step);
     }
     guest.finish();
@@ -54,8 +56,9 @@ fuzz_target!(|steps: Vec<Step>| {
 
 fn execute(guest: &mut Guest, step: &Step) {
     let around = step.around;
-    let [high, low] = step.operand.to_be_bytes();
     let opcode = INSTRUCTIONS[usize::from(step.instruction) % INSTRUCTIONS.len()];
+    let text = if step.displaced || opcode == 0x5f { step.operand } else { step.operand & 0xf000 };
+    let [high, low] = text.to_be_bytes();
     let (address, gr1) = (step.place.address(), step.gr1.bits());
     let base = usize::from(if opcode == 0x5f { low >> 4 } else { high >> 4 });
     guest.set(0, &[(base, address), (1, gr1), (2, step.gr2.word().into())]);
@@ -64,7 +67,7 @@ fn execute(guest: &mut Guest, step: &Step) {
         2 => step.gr2.word().into(),
         _ => address,
     };
-    let displacement = u64::from(step.operand & 0xfff);
+    let displacement = u64::from(text & 0xfff);
     let operand = match (opcode, base) {
         (0x5f, _) => register(base),
         (_, 0) => displacement,
@@ -73,22 +76,29 @@ fn execute(guest: &mut Guest, step: &Step) {
     let effective = operand & around.address_mask();
     let at = around.absolute(effective);
     let block: Vec<u8> = step.block.iter().flat_map(|word| word.word().to_be_bytes()).collect();
-    let needed = Guest::is_needed(at) || Guest::is_needed(at + 64);
+    let needed = Guest::is_needed(at) || Guest::is_needed(at.saturating_add(64));
     if !needed {
         guest.storage.put(at, &block);
     }
-    if step.changed && let Some(check) = guest.css.ap_configuration_changed() {
+    if step.changed
+        && let Some(check) = guest.css.ap_configuration_changed()
+    {
         guest.vm.inject(check).expect("it is taken");
     }
     let ended = guest.execute(0, around, &[0xb2, opcode, high, low]);
     if matches!(ended, Ended::Before(Class::MachineCheck)) {
         return;
     }
+    if needed && [0x39, 0x5f].contains(&opcode) {
+        // It may have changed what was executed next.
+        guest.storage.permit(0, 1 << 20);
+        return guest.mend();
+    }
     if around.problem_state() {
         return assert!(matches!(ended, Ended::Program(PRIVILEGED)), "{ended:?}");
     }
     let access = |length: u64, stores: bool| {
-        let outside = effective >= 1 << 20 || effective + length > 1 << 20;
+        let outside = effective >= 1 << 20 || effective.saturating_add(length) > 1 << 20;
         match (outside, stores && around.protects(effective, length)) {
             (false, false) => None,
             (true, true) if matches!(ended, Ended::Program(PROTECTION)) => Some(PROTECTION),
@@ -122,7 +132,9 @@ fn execute(guest: &mut Guest, step: &Step) {
         0x74 => Expected::Done(3),
         // The target `chsc` has more of it.
         _ => match ended {
-            Ended::Program(code) if [ADDRESSING, PROTECTION, SPECIFICATION, OPERAND].contains(&code) => return,
+            Ended::Program(code) if [ADDRESSING, PROTECTION, SPECIFICATION, OPERAND].contains(&code) => {
+                return;
+            }
             _ => Expected::Done(0),
         },
     };
@@ -134,12 +146,9 @@ fn execute(guest: &mut Guest, step: &Step) {
             if opcode == 0x5f {
                 guest.storage.permit(at, 4096);
             }
-            if [0x39, 0x5f].contains(&opcode) && needed {
-                guest.mend();
-            }
         }
         (Ended::Program(is), Expected::Program(should)) if *is == should => {}
-        _ => panic!("b2{opcode:02x}{:04x}: {ended:?}, not {expected:?}", step.operand),
+        _ => panic!("b2{opcode:02x}{text:04x}: {ended:?}, not {expected:?}"),
     }
 }
 

@@ -2,7 +2,7 @@
 //! what a guest is told is what has happened, and nothing is stored outside the answer.
 #![no_main]
 
-use adjunct_fuzz::{Around, Class, Ended, Guest, HOST, Place, Sparse, code::*};
+use adjunct_fuzz::{Around, Class, Ended, Few, Guest, HOST, Place, Sparse, code::*};
 use adjunct_hypervisor::{Floating, Vm};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -14,18 +14,33 @@ enum Step {
     /// STCRW.
     Report(Around, Place),
     Changed,
-    Reset,
+    /// Seldom.
+    Reset(u8),
 }
 
 #[derive(Debug, Arbitrary)]
 struct Call {
-    place: Place,
+    block: Block,
     length: Length,
     command: Command,
     words: [Sparse; 3],
     /// What is behind the header, and whether it is what storage has after the block too.
     body: Option<u8>,
     register: u8,
+}
+
+/// Where a block is: mostly on a page of its own.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+struct Block {
+    page: u8,
+    odd: u8,
+    place: Place,
+}
+
+impl Block {
+    fn address(self) -> u64 {
+        if self.odd < 0x30 { self.place.address() } else { 0x1_1000 + u64::from(self.page % 0xee) * 4096 }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Arbitrary)]
@@ -80,10 +95,10 @@ struct Known {
     announced: bool,
 }
 
-fuzz_target!(|steps: Vec<Step>| {
+fuzz_target!(|steps: Few<Step, 12>| {
     let mut guest = Guest::new(&HOST, 1, 0);
     let mut known = Known::default();
-    for step in steps.iter().take(24) {
+    for step in steps.iter() {
         match step {
             Step::Call(around, call) => chsc(&mut guest, &mut known, *around, call),
             Step::Report(around, place) => stcrw(&mut guest, &mut known, *around, *place),
@@ -98,7 +113,8 @@ fuzz_target!(|steps: Vec<Step>| {
                     guest.vm.inject(check).expect("it is taken");
                 }
             }
-            Step::Reset => {
+            Step::Reset(often) if *often >= 0x40 => {}
+            Step::Reset(_) => {
                 guest.css.reset();
                 guest.vm.clear_interruptions().expect("the host clears them");
                 known = Known::default();
@@ -109,14 +125,12 @@ fuzz_target!(|steps: Vec<Step>| {
 });
 
 fn chsc(guest: &mut Guest, known: &mut Known, around: Around, call: &Call) {
-    let address = call.place.address();
+    let address = call.block.address();
     let (length, command) = (call.length.bytes(), call.command.code());
     let words = call.words.map(Sparse::word);
-    let block = [
-        [length.to_be_bytes(), command.to_be_bytes()].concat(),
-        words.map(u32::to_be_bytes).concat(),
-    ]
-    .concat();
+    let block =
+        [[length.to_be_bytes(), command.to_be_bytes()].concat(), words.map(u32::to_be_bytes).concat()]
+            .concat();
     let at = around.absolute(address & around.address_mask());
     if let Some(byte) = call.body {
         guest.storage.put(at & !0xfff, &[byte; 4096]);
@@ -125,11 +139,10 @@ fn chsc(guest: &mut Guest, known: &mut Known, around: Around, call: &Call) {
     // GR15 is what IPM is given.
     let register = call.register % 15;
     guest.set(0, &[(usize::from(register), address)]);
-    // If the block is where the instruction or a new PSW is, anything may be there.
+    // If the block is where the instruction or a new PSW is, anything may follow.
     let moved = Guest::is_needed(at);
     let ended = guest.execute(0, around, &[0xb2, 0x5f, 0, register << 4]);
     if moved {
-        guest.storage.permit(at & !0xfff, 4096);
         known.give_up(guest);
         return;
     }
@@ -177,10 +190,7 @@ fn stcrw(guest: &mut Guest, known: &mut Known, around: Around, place: Place) {
     let moved = Guest::is_needed(at);
     // STCRW 0(r4)
     match guest.execute(0, around, &[0xb2, 0x39, 0x40, 0]) {
-        _ if moved => {
-            guest.storage.permit(at, 4);
-            known.give_up(guest);
-        }
+        _ if moved => known.give_up(guest),
         Ended::Done(condition) => {
             assert!(!around.problem_state() && around.may_store() && effective & 3 == 0);
             guest.storage.permit(at, 4);
@@ -208,6 +218,8 @@ impl Known {
         *self = Self::default();
         guest.css.reset();
         guest.vm.clear_interruptions().expect("the host clears them");
+        // It may have changed what was executed next.
+        guest.storage.permit(0, 1 << 20);
         guest.mend();
     }
 }

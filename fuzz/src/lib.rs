@@ -5,9 +5,11 @@
 //! more than one vCPU is the target's.
 #![forbid(unsafe_code)]
 
+mod input;
 mod storage;
 mod watch;
 
+pub use input::{Around, Few, Place, Sparse};
 pub use storage::Storage;
 
 use adjunct_cpu_model::kvm::PROCESSOR_LEN;
@@ -16,13 +18,13 @@ use adjunct_devices::{
     css::Css,
     intercept::{self, Intercept, Sigp},
     ipl::{self, IplAction, ResetKind},
-    sclp::{Consoles, ScpInfo, Sclp},
+    sclp::{Consoles, Sclp, ScpInfo},
 };
 use adjunct_hypervisor::{
-    CpuReset, CryptoAttribute, Exit, Hypervisor, KernelError, Local, ModelAttribute, ProtoVm, Psw, RunState, Vcpu, Vm,
+    CpuReset, CryptoAttribute, Exit, Hypervisor, KernelError, Local, ModelAttribute, ProtoVm, Psw, RunState,
+    Vcpu, Vm,
 };
 use adjunct_simulator::{HostFile, SimApDevice, SimHost, SimProtoVm, SimVcpu, SimVm};
-use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use std::{
     sync::{Arc, LazyLock},
     time::Instant,
@@ -54,6 +56,8 @@ const REST: [u8; 8] = [0xb2, 0x22, 0x00, 0xf0, 0xb2, 0xb2, 0x02, 0x00];
 
 /// Exits of one instruction that are served. Interruptions make it some more than one.
 const MOST_EXITS: usize = 16;
+/// So often it is kicked before it is taken for one that does not end.
+const MOST_KICKS: u8 = 6;
 
 /// An interruption that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,135 +99,6 @@ pub enum Left {
     Loop,
     Unserved(String),
     Refused(KernelError),
-}
-
-/// What an instruction finds besides its operands.
-#[derive(Clone, Copy, Debug, Arbitrary)]
-pub struct Around {
-    problem_state: bool,
-    key: u8,
-    modes: u8,
-    /// Which interruptions are let in: machine checks, I/O, external.
-    enabled: u8,
-    condition_code: u8,
-    low_address_protection: bool,
-    prefix: bool,
-}
-
-impl Around {
-    fn key(self) -> u64 {
-        // Most guests use key 0.
-        if self.key < 0xc0 { 0 } else { u64::from(self.key & 0xf) }
-    }
-
-    pub fn problem_state(self) -> bool {
-        self.problem_state && self.modes < 0x40
-    }
-
-    /// The bits of an address that count.
-    pub fn address_mask(self) -> u64 {
-        match self.modes & 7 {
-            0 => 0x00ff_ffff,
-            1 => 0x7fff_ffff,
-            _ => u64::MAX,
-        }
-    }
-
-    /// Whether storage keys keep it from storing: all blocks have key 0.
-    pub fn may_store(self) -> bool {
-        self.key() == 0
-    }
-
-    /// Whether a store to these bytes, at a real address, is refused for their sake.
-    pub fn protects(self, real: u64, length: u64) -> bool {
-        let touches = |start: u64| real < start + 512 && start < real.saturating_add(length);
-        !self.may_store() || self.low_address_protection && (touches(0) || touches(4096))
-    }
-
-    pub fn condition_code(self) -> u8 {
-        self.condition_code & 3
-    }
-
-    pub fn prefix(self) -> u32 {
-        PREFIXES[usize::from(self.prefix)]
-    }
-
-    /// The absolute address of a real one.
-    pub fn absolute(self, real: u64) -> u64 {
-        let prefix = u64::from(self.prefix());
-        match real {
-            0..LOWCORE => real + prefix,
-            _ if (prefix..prefix + LOWCORE).contains(&real) => real - prefix,
-            _ => real,
-        }
-    }
-
-    fn psw(self) -> Psw {
-        const PROBLEM: u64 = 0x0001_0000_0000_0000;
-        let mode = match self.modes & 7 {
-            0 => 0,
-            1 => 0x8000_0000,
-            _ => 0x1_8000_0000,
-        };
-        let problem = if self.problem_state() { PROBLEM } else { 0 };
-        let bit = |n: u8, bit: u64| if self.enabled >> 4 == 0xf && self.enabled >> n & 1 != 0 { bit } else { 0 };
-        let enabled = bit(0, 0x0004_0000_0000_0000) | bit(1, 0x0200_0000_0000_0000) | bit(2, 0x0100_0000_0000_0000);
-        let mask = mode | problem | enabled | self.key() << 52 | u64::from(self.condition_code()) << 44;
-        Psw { mask, address: CODE }
-    }
-
-    fn cr0(self) -> u64 {
-        const SERVICE_SIGNAL: u64 = 0x200;
-        const LOW_ADDRESS_PROTECTION: u64 = 0x1000_0000;
-        0xe0 | SERVICE_SIGNAL | if self.low_address_protection { LOW_ADDRESS_PROTECTION } else { 0 }
-    }
-}
-
-/// An address in guest storage, or near its end, or nowhere.
-#[derive(Clone, Copy, Debug, Arbitrary)]
-pub enum Place {
-    Page(u8),
-    Inside(u32),
-    Word(u32),
-    Lowcore(u16),
-    /// So many bytes before the end.
-    End(u16),
-    Prefix(u16),
-    Any(u64),
-}
-
-impl Place {
-    pub fn address(self) -> u64 {
-        match self {
-            Self::Page(page) => u64::from(page) << 12,
-            Self::Inside(at) => u64::from(at) & 0xf_ffff,
-            Self::Word(at) => u64::from(at) & 0xf_fffc,
-            Self::Lowcore(at) => u64::from(at) & 0x1fff,
-            Self::End(before) => (1 << 20) - u64::from(before & 0x1fff),
-            Self::Prefix(at) => 0x8000 + u64::from(at & 0x1fff),
-            Self::Any(at) => at,
-        }
-    }
-}
-
-/// A word of which most bits are zero, as reserved ones should be.
-#[derive(Clone, Copy, Debug, Arbitrary)]
-pub enum Sparse {
-    Zero,
-    Bit(u8),
-    Low(u16),
-    Any(u32),
-}
-
-impl Sparse {
-    pub fn word(self) -> u32 {
-        match self {
-            Self::Zero => 0,
-            Self::Bit(bit) => 1 << (bit & 31),
-            Self::Low(low) => low.into(),
-            Self::Any(word) => word,
-        }
-    }
 }
 
 /// The host of guests that need none in particular.
@@ -283,13 +158,18 @@ impl Guest {
 
     /// Runs CPU `cpu` until what it began is over; `end` is behind its last instruction.
     pub fn go_on(&mut self, cpu: usize, end: u64) -> Ended {
+        let mut kicked = 0;
         for _ in 0..MOST_EXITS {
             let begun = Instant::now();
             let exit = watch::run(&mut self.vcpus[cpu]);
             match exit {
-                // A kick that came late is that of the last run.
-                Ok(Exit::Interrupted) if begun.elapsed() < watch::AT_MOST => continue,
-                Ok(Exit::Interrupted) => return Ended::Kicked,
+                Ok(Exit::Interrupted) => {
+                    // A kick that came late is that of the last run, and this thread may have had no time to run in.
+                    kicked += u8::from(begun.elapsed() >= watch::AT_MOST);
+                    if kicked == MOST_KICKS {
+                        return Ended::Kicked;
+                    }
+                }
                 Ok(Exit::Sieic { icptcode: 0x1c, .. }) => return self.how_it_ended(cpu, end),
                 Ok(exit) => match self.serve(cpu, exit) {
                     Ok(None) => {}
@@ -351,7 +231,9 @@ impl Guest {
             Intercept::Ap(_) => vcpu.inject(ProgramInterruption::Operation.into())?,
             Intercept::Program(program) => vcpu.inject(Local::from(program))?,
             Intercept::DisabledWait => return Ok(Some(Left::DisabledWait(vcpu.state().psw))),
-            Intercept::ProgramLoop | Intercept::ExternalLoop => return Ok(Some(Left::Loop)),
+            Intercept::ProgramLoop | Intercept::OperationLoop | Intercept::ExternalLoop => {
+                return Ok(Some(Left::Loop));
+            }
             Intercept::Stopped => return Ok(Some(Left::Stopped)),
             unknown @ Intercept::Unknown { .. } => return Ok(Some(Left::Unserved(format!("{unknown:?}")))),
         }
@@ -360,7 +242,8 @@ impl Guest {
 
     /// Whether a store to the page at the absolute address `at` can change what is executed there.
     pub fn is_needed(at: u64) -> bool {
-        let lowcores = PREFIXES.map(u64::from).into_iter().any(|prefix| (prefix..prefix + LOWCORE).contains(&at));
+        let lowcores =
+            PREFIXES.map(u64::from).into_iter().any(|prefix| (prefix..prefix + LOWCORE).contains(&at));
         lowcores || at & !0xfff == CODE
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// How long a vCPU may be in the guest.
-pub(crate) const AT_MOST: Duration = Duration::from_millis(8);
+pub(crate) const AT_MOST: Duration = Duration::from_millis(6);
 
 type Running = Option<(Instant, Arc<dyn Kick>)>;
 
@@ -18,7 +18,9 @@ fn running() -> &'static Mutex<Running> {
         thread::spawn(|| {
             loop {
                 thread::sleep(AT_MOST / 2);
-                if let Some((begun, kicker)) = running().lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+                if let Some((begun, kicker)) =
+                    running().lock().unwrap_or_else(PoisonError::into_inner).as_ref()
+                {
                     if begun.elapsed() >= AT_MOST {
                         kicker.kick();
                     }
