@@ -89,6 +89,11 @@ impl Css {
             .then_some(Floating::MachineCheck { cr14: CHANNEL_REPORT_SUBCLASS, mcic: CHANNEL_REPORT_PENDING })
     }
 
+    /// The interruption could not be injected. The report waits; the next change announces it.
+    pub fn not_announced(&mut self) {
+        self.armed = true;
+    }
+
     /// Subsystem reset: nothing is pending any more. The machine check, if it is still pending, goes with the floating
     /// interruptions.
     pub fn reset(&mut self) {

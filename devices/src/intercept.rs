@@ -37,6 +37,8 @@ pub enum Intercept {
     DisabledWait,
     /// A program interruption's new PSW leads to a program interruption again, for ever.
     ProgramLoop,
+    /// The new PSW for program interruptions leads to an instruction that does not exist, for ever.
+    OperationLoop,
     /// An external interruption's new PSW leads to an external interruption again, for ever.
     ExternalLoop,
     /// The CPU has stopped itself: SIGP STOP is done.
@@ -173,8 +175,9 @@ enum B2Instruction {
 pub fn decode(icptcode: u8, ipa: u16, ipb: u32, cpu: &CpuState) -> Intercept {
     match icptcode {
         icptcode::INSTRUCTION => instruction(ipa, ipb, cpu),
-        // KVM leaves both to user space only when the new PSW leads right back (`handle_prog`, `handle_operexc`).
-        icptcode::PROGRAM | icptcode::OPERATION_EXCEPTION => Intercept::ProgramLoop,
+        // KVM leaves these to user space only when the new PSW leads right back (`handle_prog`, `handle_operexc`).
+        icptcode::PROGRAM => Intercept::ProgramLoop,
+        icptcode::OPERATION_EXCEPTION => Intercept::OperationLoop,
         icptcode::EXTERNAL => Intercept::ExternalLoop,
         icptcode::WAIT => Intercept::DisabledWait,
         icptcode::STOP => Intercept::Stopped,

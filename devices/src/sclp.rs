@@ -21,6 +21,7 @@ mod sccb;
 pub use ebcdic::{from_ebcdic, to_ebcdic};
 pub use event::{Consoles, Output};
 pub use info::ScpInfo;
+pub use line_mode::LONGEST_LINE;
 
 use crate::ProgramInterruption;
 use adjunct_hypervisor::{Floating, GuestMemory};

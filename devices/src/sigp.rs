@@ -59,6 +59,12 @@ mod code {
     pub(super) const SET_ARCHITECTURE: u8 = 0x12;
 }
 
+/// The answer to an order that is for all CPUs, whichever it names: `None` if it is for one.
+pub fn answer_for_all(order: &Sigp) -> Option<Answer> {
+    // z/Architecture is all there is.
+    (order.order == code::SET_ARCHITECTURE).then_some(Answer::INVALID_PARAMETER)
+}
+
 /// Carries out `order` on `target`, which is in the state `state`. Answers the state it is in
 /// afterwards.
 ///
@@ -109,8 +115,6 @@ pub fn carry_out(
             target.store_status(Some(address))?;
             Ok((Answer::Accepted, state))
         }
-        // z/Architecture is all there is.
-        code::SET_ARCHITECTURE => Ok((Answer::INVALID_PARAMETER, state)),
         _ => Ok((Answer::INVALID_ORDER, state)),
     }
 }

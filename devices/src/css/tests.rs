@@ -375,6 +375,19 @@ fn a_guest_is_told_of_a_change_once() {
 }
 
 #[test]
+fn a_change_that_could_not_be_announced_is_announced_with_the_next_and_told_once() {
+    let (mut css, mut cpu) = (Css::default(), Cpu::new());
+    assert_eq!(css.ap_configuration_changed(), MACHINE_CHECK);
+    css.not_announced();
+    assert_eq!(css.ap_configuration_changed(), MACHINE_CHECK);
+    assert_eq!(css.ap_configuration_changed(), None, "that one was");
+    assert_eq!(report(&mut cpu, &mut css), REPORTED);
+    assert_eq!(event(&mut cpu, &mut css), EVENT);
+    assert_eq!(report(&mut cpu, &mut css), NO_REPORT);
+    assert_eq!(event(&mut cpu, &mut css), NO_EVENT);
+}
+
+#[test]
 fn a_change_while_the_guest_looks_is_found_by_its_next_look() {
     let (mut css, mut cpu) = (Css::default(), Cpu::new());
     assert_eq!(css.ap_configuration_changed(), MACHINE_CHECK);

@@ -129,7 +129,7 @@ fn each_interception_code_has_its_meaning_and_the_others_are_reported_as_they_ar
     assert_eq!(decode(0x14), Intercept::ExternalLoop);
     assert_eq!(decode(0x1c), Intercept::DisabledWait);
     assert_eq!(decode(0x28), Intercept::Stopped);
-    assert_eq!(decode(0x2c), Intercept::ProgramLoop);
+    assert_eq!(decode(0x2c), Intercept::OperationLoop);
     for icptcode in [0x00, 0x20, 0x24, 0x40, 0x68, 0x6c, 0xff] {
         assert_eq!(decode(icptcode), Intercept::Unknown { icptcode, ipa: 0xb220, ipb: 0x12 });
     }

@@ -40,11 +40,12 @@ mod gds {
     pub(super) const LENGTH: usize = 3 * 4 + 2 * 2;
 }
 
+/// The longest line that a line-mode console takes, in bytes: with two subvector headers it has to be counted in one byte.
+pub const LONGEST_LINE: usize = 251;
+
 impl LineModeConsole {
     /// How many lines wait at most.
     const LINES: usize = 16;
-    /// Longest line: with its two subvector headers it has to be counted in one byte.
-    const LINE: usize = 251;
 
     pub(super) fn new(output: Output) -> Self {
         Self { terminal: Terminal::new(output), partial: Vec::new(), lines: VecDeque::new() }
@@ -75,7 +76,7 @@ impl LineModeConsole {
             }
             match byte {
                 b'\n' | b'\r' => self.lines.push_back(std::mem::take(&mut self.partial)),
-                _ if self.partial.len() < Self::LINE => self.partial.push(byte),
+                _ if self.partial.len() < LONGEST_LINE => self.partial.push(byte),
                 _ => {}
             }
         }
@@ -111,7 +112,7 @@ fn text_of(data: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// An operator command with `text` in EBCDIC, of at most [`LineModeConsole::LINE`] characters.
+/// An operator command with `text` in EBCDIC, of at most [`LONGEST_LINE`] characters.
 fn command(text: &[u8]) -> Vec<u8> {
     let subvector =
         |key: u8, inside: &[u8]| [&[u8::try_from(inside.len() + 2).unwrap_or(u8::MAX), key], inside].concat();

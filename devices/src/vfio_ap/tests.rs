@@ -1,7 +1,7 @@
 //! Against a VM that logs what it is asked and refuses what it is told to.
 
 use super::*;
-use adjunct_hypervisor::{CryptoAttribute, Floating, Result};
+use adjunct_hypervisor::{CryptoAttribute, Floating, Result, Tod};
 use std::{
     path::Path,
     sync::{Arc, Mutex},
@@ -76,6 +76,14 @@ impl Vm for TestVm {
 
     fn clear_interruptions(&self) -> Result<()> {
         self.0.act("clear_interruptions")
+    }
+
+    fn tod(&self) -> Result<Tod> {
+        self.0.act("tod").map(|()| Tod::default())
+    }
+
+    fn set_tod(&self, _: Tod) -> Result<()> {
+        self.0.act("set_tod")
     }
 
     fn open_ap(&self, source: ApSource) -> Result<Box<dyn ApDevice>> {
