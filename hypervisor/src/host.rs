@@ -2,7 +2,7 @@
 
 use crate::{
     Access, Accessed, ApDevice, ApSource, CpuReset, CpuState, CryptoAttribute, Exit, Floating, GuestMemory,
-    Local, ModelAttribute, Operand, Result, RunState,
+    Local, ModelAttribute, Operand, Result, RunState, Tod,
 };
 use adjunct_cpu_model::kvm::{Capabilities, MachineAttributes};
 use std::{fmt::Debug, sync::Arc};
@@ -74,6 +74,16 @@ pub trait Vm: Debug + Send + Sync {
 
     /// `KVM_DEV_FLIC_CLEAR_IRQS`: forgets all floating interruptions, as at a subsystem reset.
     fn clear_interruptions(&self) -> Result<()>;
+
+    /// The guest's TOD clock: `KVM_S390_VM_TOD_EXT` of group `KVM_S390_VM_TOD`, or where the kernel does not know that
+    /// `KVM_S390_VM_TOD_LOW` and `KVM_S390_VM_TOD_HIGH`.
+    fn tod(&self) -> Result<Tod>;
+
+    /// Sets the clock that all vCPUs have, likewise. It goes on from there.
+    ///
+    /// # Errors
+    /// EINVAL for an epoch index other than 0 without facility 139 in the guest's model.
+    fn set_tod(&self, tod: Tod) -> Result<()>;
 
     /// Opens a vfio-ap mediated device for this VM: tells KVM of it (`KVM_DEV_VFIO_FILE_ADD`), opens it,
     /// and maps all guest memory for it with IOVA = absolute address.

@@ -10,7 +10,7 @@
 //! Hypervisor --create_vm--> ProtoVm --create_vcpus--> Vm + Vcpus --open_ap--> ApDevice
 //!   machine()                 set_memory                run, inject             info, irqs, reset
 //!   limits()                  set_model                 set_crypto
-//!                             set_crypto
+//!                             set_crypto                tod, set_tod
 //! ```
 //!
 //! KVM answers EBUSY to a CPU model that is set after the first vCPU
@@ -40,6 +40,6 @@ pub use exit::{Exit, Floating, Local};
 pub use host::{Built, Hypervisor, Kick, Limits, ProtoVm, Vcpu, Vm};
 pub use memory::{GuestMemory, GuestRegion, MemoryError, MemorySize, allocate};
 pub use operand::{Access, Accessed, Operand};
-pub use state::{CpuReset, CpuState, Psw, RunState};
+pub use state::{CpuReset, CpuState, Psw, RunState, Tod};
 
 pub use vmm_sys_util::eventfd::EventFd;

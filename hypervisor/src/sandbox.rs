@@ -170,8 +170,14 @@ fn give_back(modes: &libc::termios) {
     }
 }
 
-/// Writes what can be written at once: there is nobody to complain to.
+/// Writes to `file` if it has room now: the end of the program waits for no reader, and there is nobody to complain to.
 fn write(file: c_int, bytes: &[u8]) {
+    let mut room = libc::pollfd { fd: file, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the kernel reads and writes the one structure.
+    unsafe { libc::poll(&raw mut room, 1, 0) };
+    if room.revents & libc::POLLOUT == 0 {
+        return;
+    }
     // SAFETY: the kernel reads the slice; a file that is closed is answered with an error.
     unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) };
 }
@@ -185,7 +191,11 @@ fn exit(status: c_int) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::mem::{align_of, size_of};
+    use std::{
+        io::Read,
+        mem::{align_of, size_of},
+        os::fd::AsRawFd,
+    };
 
     fn told(call: c_int, then: &'static str) -> String {
         let words = LastWords { names: &["read", "", "open"], then, terminal: None, status: 1 };
@@ -206,6 +216,30 @@ mod tests {
     fn the_number_of_the_call_is_inside_of_the_structure_that_the_kernel_passes() {
         assert!(size_of::<UpToSyscall>() <= size_of::<libc::siginfo_t>());
         assert!(align_of::<libc::siginfo_t>() >= align_of::<UpToSyscall>());
+    }
+
+    #[test]
+    fn last_words_wait_for_no_reader() {
+        let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+        let descriptor = writer.as_raw_fd();
+        let set = |flags: c_int| {
+            // SAFETY: it takes numbers.
+            assert_eq!(unsafe { libc::fcntl(descriptor, libc::F_SETFL, flags) }, 0);
+        };
+        set(libc::O_NONBLOCK);
+        let mut filled = 0;
+        while let Ok(written) = writer.write(&[0; 4096]) {
+            filled += written;
+        }
+        set(0);
+        // Nobody has read, so a write would wait for ever.
+        write(descriptor, b"first");
+        reader.read_exact(&mut vec![0; filled]).expect("that much is there");
+        write(descriptor, b"last");
+        drop(writer);
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).expect("the writer is gone");
+        assert_eq!(rest, b"last");
     }
 
     #[test]

@@ -55,6 +55,15 @@ pub struct CpuState {
     pub prefix: u32,
 }
 
+/// What a guest's TOD clock shows: `struct kvm_s390_vm_tod_clock`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tod {
+    /// How often the clock has come to its end: 0 without facility 139 (multiple epoch).
+    pub epoch_index: u8,
+    /// The clock, in units of 2^-12 microseconds.
+    pub clock: u64,
+}
+
 /// How much a CPU reset clears (`KVM_S390_NORMAL_RESET` and its kin).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CpuReset {

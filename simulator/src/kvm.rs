@@ -10,9 +10,9 @@
 //! order in which they are made, by the kernel's names: `KVM_CREATE_VM`, `KVM_SET_USER_MEMORY_REGION`,
 //! `KVM_S390_VM_CPU_MODEL/...`, `KVM_S390_VM_CRYPTO/...`, `KVM_CREATE_DEVICE`, `KVM_CREATE_VCPU`,
 //! `KVM_DEV_VFIO_FILE_ADD`, `VFIO_GROUP_GET_DEVICE_FD`, `VFIO_IOMMU_MAP_DMA`, `VFIO_DEVICE_SET_IRQS`,
-//! `VFIO_DEVICE_RESET`, `KVM_S390_*_RESET`, `KVM_SET_MP_STATE`, `KVM_DEV_FLIC_CLEAR_IRQS`. Running a vCPU and making
-//! an interruption pending are not acts: a guest that prints a line makes several of them, and they would drown the
-//! rest. Closing is not an act, because it can't be refused; what is still open shows in
+//! `VFIO_DEVICE_RESET`, `KVM_S390_*_RESET`, `KVM_SET_MP_STATE`, `KVM_DEV_FLIC_CLEAR_IRQS`, `KVM_DEV_FLIC_ENQUEUE` of a
+//! machine check. Running a vCPU and making any other interruption pending are not acts: a guest that prints a line
+//! makes several of them, and they would drown the rest. Closing is not an act, because it can't be refused; what is still open shows in
 //! [`Acts::held`](crate::Acts::held).
 //!
 //! # Locks

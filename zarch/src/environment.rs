@@ -52,6 +52,8 @@ pub enum Floating {
         external_damage: u32,
         /// Failing-storage address, stored at real 0xf8.
         failing_storage: u64,
+        /// Fixed-logout area, stored at real 0x1300. Zeros, where KVM was not told of any.
+        fixed_logout: [u8; 16],
     },
     /// External interruption 0x2401.
     ServiceSignal {

@@ -76,6 +76,7 @@ mod lowcore {
     pub(super) const NEW: u64 = 0x80;
     pub(super) const SAVE_FPRS: u64 = 0x1200;
     pub(super) const SAVE_GPRS: u64 = 0x1280;
+    pub(super) const FIXED_LOGOUT: u64 = 0x1300;
     pub(super) const SAVE_FPC: u64 = 0x131c;
     pub(super) const SAVE_TOD_PROGRAMMABLE: u64 = 0x1324;
     pub(super) const SAVE_CPU_TIMER: u64 = 0x1328;
@@ -314,13 +315,16 @@ impl Execution<'_> {
 
     fn floating_interruption(&mut self, floating: Floating) -> Done {
         match floating {
-            Floating::MachineCheck { code, external_damage, failing_storage } => {
+            Floating::MachineCheck { code, external_damage, failing_storage, fixed_logout } => {
                 self.save_registers()?;
                 // z/Architecture.
                 self.lowcore(lowcore::ARCHITECTURAL_MODE, Width::Byte, 1)?;
                 self.lowcore(lowcore::MACHINE_CHECK_CODE, Width::Double, code)?;
                 self.lowcore(lowcore::EXTERNAL_DAMAGE, Width::Word, external_damage.into())?;
                 self.lowcore(lowcore::FAILING_STORAGE, Width::Double, failing_storage)?;
+                for (at, byte) in (lowcore::FIXED_LOGOUT..).zip(fixed_logout) {
+                    self.lowcore(at, Width::Byte, byte.into())?;
+                }
                 let new = self.swap_psws(lowcore::MACHINE_CHECK_OLD)?;
                 self.enter(new)
             }

@@ -5,7 +5,7 @@ use super::{
     refused,
     vm::THE_VM,
 };
-use crate::{CryptoAttribute, Errno, ModelAttribute, Result};
+use crate::{CryptoAttribute, Errno, ModelAttribute, Result, Tod};
 use adjunct_cpu_model::kvm::MachineAttributes;
 use kvm_ioctls::VmFd;
 
@@ -25,7 +25,18 @@ pub(super) trait VmAttributes {
 
     /// Sets `attribute`.
     fn set_crypto(&self, attribute: CryptoAttribute) -> Result<()>;
+
+    /// The guest's TOD clock.
+    fn tod(&self) -> Result<Tod>;
+
+    /// Sets it.
+    fn set_tod(&self, tod: Tod) -> Result<()>;
 }
+
+/// What errors call the attributes of the clock.
+const TOD_EXT: &str = "KVM_S390_VM_TOD/EXT";
+const TOD_LOW: &str = "KVM_S390_VM_TOD/LOW";
+const TOD_HIGH: &str = "KVM_S390_VM_TOD/HIGH";
 
 impl VmAttributes for VmFd {
     fn machine(&self) -> Result<MachineAttributes> {
@@ -71,6 +82,31 @@ impl VmAttributes for VmFd {
     fn set_crypto(&self, attribute: CryptoAttribute) -> Result<()> {
         self.set_attribute(attribute::crypto(attribute), &[])
             .map_err(|errno| refused(attribute.name(), THE_VM, errno))
+    }
+
+    fn tod(&self) -> Result<Tod> {
+        let refused = |request| move |errno| refused(request, THE_VM, errno);
+        if let Some([epoch_index, _, _, _, _, _, _, _, clock @ ..]) =
+            if_known(self.attribute(attribute::TOD_EXT)).map_err(refused(TOD_EXT))?
+        {
+            return Ok(Tod { epoch_index, clock: u64::from_be_bytes(clock) });
+        }
+        let clock = self.attribute(attribute::TOD_LOW).map_err(refused(TOD_LOW))?;
+        let [epoch_index] = self.attribute(attribute::TOD_HIGH).map_err(refused(TOD_HIGH))?;
+        Ok(Tod { epoch_index, clock: u64::from_be_bytes(clock) })
+    }
+
+    fn set_tod(&self, Tod { epoch_index, clock }: Tod) -> Result<()> {
+        let refused = |request| move |errno| refused(request, THE_VM, errno);
+        let clock = clock.to_be_bytes();
+        let mut both = [0; 16];
+        both[0] = epoch_index;
+        both[8..].copy_from_slice(&clock);
+        if if_known(self.set_attribute(attribute::TOD_EXT, &both)).map_err(refused(TOD_EXT))?.is_some() {
+            return Ok(());
+        }
+        self.set_attribute(attribute::TOD_LOW, &clock).map_err(refused(TOD_LOW))?;
+        self.set_attribute(attribute::TOD_HIGH, &[epoch_index]).map_err(refused(TOD_HIGH))
     }
 }
 

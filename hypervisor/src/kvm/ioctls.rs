@@ -87,6 +87,15 @@ pub(super) mod attribute {
     pub(in super::super) const LIMIT_SIZE: VmAttribute<8> =
         VmAttribute { group: KVM_S390_VM_MEM_CTRL, number: KVM_S390_VM_MEM_LIMIT_SIZE };
 
+    /// `struct kvm_s390_vm_tod_clock`: the epoch index, padding, the clock from byte 8 on.
+    pub(in super::super) const TOD_EXT: VmAttribute<16> = tod(KVM_S390_VM_TOD_EXT);
+    pub(in super::super) const TOD_LOW: VmAttribute<8> = tod(KVM_S390_VM_TOD_LOW);
+    pub(in super::super) const TOD_HIGH: VmAttribute<1> = tod(KVM_S390_VM_TOD_HIGH);
+
+    const fn tod<const N: usize>(number: u32) -> VmAttribute<N> {
+        VmAttribute { group: KVM_S390_VM_TOD, number }
+    }
+
     /// An attribute of the crypto group: switches without a value.
     pub(in super::super) const fn crypto(attribute: CryptoAttribute) -> VmAttribute<0> {
         VmAttribute { group: KVM_S390_VM_CRYPTO, number: attribute as u32 }

@@ -2,7 +2,7 @@
 
 use super::{attributes::VmAttributes, ioctls::descriptor, refused};
 use crate::{
-    ApDevice, ApSource, CryptoAttribute, Floating, GuestMemory, Result, Vm,
+    ApDevice, ApSource, CryptoAttribute, Floating, GuestMemory, Result, Tod, Vm,
     vfio::{self, KvmVfio},
 };
 use kvm_bindings::{
@@ -81,6 +81,14 @@ impl Vm for KvmVm {
     fn clear_interruptions(&self) -> Result<()> {
         let request = kvm_device_attr { group: KVM_DEV_FLIC_CLEAR_IRQS, ..Default::default() };
         self.flic.set_device_attr(&request).map_err(|errno| refused("KVM_DEV_FLIC_CLEAR_IRQS", THE_VM, errno))
+    }
+
+    fn tod(&self) -> Result<Tod> {
+        VmAttributes::tod(&self.vm)
+    }
+
+    fn set_tod(&self, tod: Tod) -> Result<()> {
+        VmAttributes::set_tod(&self.vm, tod)
     }
 
     fn open_ap(&self, source: ApSource) -> Result<Box<dyn ApDevice>> {

@@ -12,7 +12,7 @@ use adjunct_cpu_model::{
 };
 use adjunct_hypervisor::{
     Access, Accessed, ApSource, Built, CpuReset, CryptoAttribute, Exit, Floating, GuestMemory, Hypervisor,
-    KernelError, Local, MemorySize, Operand, Psw, RunState, Vcpu, Vm, allocate, apply_cpu_model,
+    KernelError, Local, MemorySize, Operand, Psw, RunState, Tod, Vcpu, Vm, allocate, apply_cpu_model,
     kvm::{
         Kvm,
         requests::{S390Vcpu, S390Vm},
@@ -345,6 +345,7 @@ fn floating_interruptions_are_taken_by_who_is_open_to_them_or_cleared() {
     assert_eq!((guest.word::<4>(0x80), guest.word::<2>(0x86)), (0x4000, 0x2401), "parameter, code");
 
     guest.vm.inject(channel_report).expect("a FLIC");
+    guest.put(0x1300, &[0xff; 16]);
     guest.new_psw(0x1e0);
     open_to(&mut guest, MACHINE_CHECK);
     assert_eq!(guest.vcpus[0].run().expect("it is operating"), AT_SERVC);
@@ -353,6 +354,7 @@ fn floating_interruptions_are_taken_by_who_is_open_to_them_or_cleared() {
         0x0040_0000_0000_0000,
         "channel report pending"
     );
+    assert_eq!([0x1300, 0x1308].map(|at| guest.word::<8>(at)), [0, 0], "the fixed logout");
 
     guest.vm.inject(service).expect("a FLIC");
     guest.vm.inject(channel_report).expect("a FLIC");
@@ -472,6 +474,38 @@ fn a_vfio_ap_device_opens_for_a_vm_and_is_free_again_afterwards() {
         drop(guest);
         device.reset().expect("its queues can be reset");
     }
+}
+
+/// Stores its clock where general register 3 leads to.
+const STCK: [u8; 4] = [0xb2, 0x05, 0x30, 0x00];
+
+#[test]
+#[ignore = "needs /dev/kvm on s390x; tests/lab runs it"]
+fn the_clock_of_a_guest_is_set_for_all_its_cpus_and_goes_on_from_there() {
+    const SOME_TIME: u64 = 0x1234 << 48;
+    const HOUR: u64 = 3600 * 1_000_000 * 4096;
+    let kvm = open();
+    let mut guest = Guest::of(&kvm, 2, &[&STCK, &SERVC], &processor(&kvm, &[Feature::Mepoch])).started();
+    guest.vcpus[1].set_run_state(RunState::Operating).expect("it can be started");
+    let look = |guest: &mut Guest, cpu: usize| {
+        let vcpu = &mut guest.vcpus[cpu];
+        vcpu.state_mut().psw = Psw { mask: Psw::MASK_64BIT, address: START };
+        vcpu.state_mut().gprs[3] = RESULT;
+        assert_eq!(vcpu.run().expect("it runs"), AT_SERVC);
+        guest.word::<8>(RESULT)
+    };
+    let clock = |guest: &Guest| guest.vm.tod().expect("KVM has it").clock;
+    let (before, seen, after) = (clock(&guest), look(&mut guest, 0), clock(&guest));
+    assert!(before <= seen && seen <= after, "{before:#x} {seen:#x} {after:#x}");
+    assert!(!(SOME_TIME..SOME_TIME + HOUR).contains(&after), "another time");
+
+    guest.vm.set_tod(Tod { epoch_index: 0, clock: SOME_TIME }).expect("KVM takes it");
+    let (first, second, after) = (look(&mut guest, 0), look(&mut guest, 1), clock(&guest));
+    assert!(SOME_TIME <= first && first <= second && second <= after, "{first:#x} {second:#x} {after:#x}");
+    assert!(after < SOME_TIME + HOUR, "{after:#x}");
+
+    let refused = guest.vm.set_tod(Tod { epoch_index: 1, clock: 0 });
+    assert_eq!(errno(refused), ("KVM_S390_VM_TOD/EXT", libc::EINVAL), "it has one epoch");
 }
 
 #[test]

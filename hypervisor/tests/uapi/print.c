@@ -132,6 +132,14 @@ int main(void)
 	NUMBER(KVM_EXIT_S390_STSI);
 	NUMBER(KVM_S390_STORE_STATUS_NOADDR);
 
+	SIZE(kvm_s390_vm_tod_clock);
+	OFFSET(kvm_s390_vm_tod_clock, epoch_idx);
+	OFFSET(kvm_s390_vm_tod_clock, tod);
+	NUMBER(KVM_S390_VM_TOD);
+	NUMBER(KVM_S390_VM_TOD_LOW);
+	NUMBER(KVM_S390_VM_TOD_HIGH);
+	NUMBER(KVM_S390_VM_TOD_EXT);
+
 	/* Since Linux 6.6. */
 #ifdef KVM_S390_VM_CPU_MACHINE_UV_FEAT_GUEST
 	SIZE(kvm_s390_vm_cpu_uv_feat);

@@ -41,16 +41,22 @@ impl State {
     /// One step, and another one later if there is to be one (`ap_wait(ap_sm_event(…))`).
     pub(super) fn step_once(&mut self, apqn: Apqn) {
         match self.step(apqn) {
-            Next::Later => self.poll_later(),
+            Next::Later => self.poll_after(POLL),
             // Where interruptions are used nobody comes back for it but who comes anyway.
-            Next::Again if !self.interrupts() => self.poll_later(),
+            Next::Again if !self.interrupts() => self.poll_after(self.until_next_look()),
             Next::Again | Next::None => {}
         }
     }
 
-    fn poll_later(&mut self) {
+    /// How long it is to the next look at queues that could go on: none with a poll thread, else `poll_high_timeout`.
+    fn until_next_look(&self) -> Duration {
+        Duration::from_nanos(if self.bus.poll_thread { 0 } else { self.bus.poll_timeout })
+    }
+
+    /// One timer is for all queues: the first that wants it sets it.
+    fn poll_after(&mut self, time: Duration) {
         if self.bus.poll_at.is_none() {
-            self.bus.poll_at = Some(self.clock.after(POLL));
+            self.bus.poll_at = Some(self.clock.after(time));
             self.clock.plan();
         }
     }
@@ -80,7 +86,7 @@ impl State {
             }
             let next = std::iter::repeat_with(|| self.step(apqn)).find(|next| *next != Next::Again);
             if next == Some(Next::Later) {
-                self.poll_later();
+                self.poll_after(POLL);
             }
         }
         true
@@ -138,5 +144,45 @@ impl State {
     /// Whether the host uses AP interruptions: facility 65.
     pub(super) fn interrupts(&self) -> bool {
         self.adapters.operate(|machine| machine.facilities.interruptions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HostFile, SimHost, ap_bus::QueueDriver};
+
+    /// When the bus looks again after a step of a queue whose reset is over.
+    fn next_look(change: impl FnOnce(&mut HostFile)) -> Option<Duration> {
+        let card = "[ap]\nusage_domains = [4]\n[[ap.card]]\nid = 5\ntype = \"CEX5C\"\n";
+        let mut file = HostFile::parse(card).expect("a host file");
+        change(&mut file);
+        let host = SimHost::new(file).expect("it starts");
+        host.settle();
+        let mut state = host.state();
+        let apqn = state.bus.queues.iter().find(|(_, queue)| queue.driver == Some(QueueDriver::Cex4queue));
+        let apqn = *apqn.expect("zcrypt has a queue").0;
+        state.bus.queues.get_mut(&apqn).expect("it is there").step = Step::ResetWait;
+        state.bus.poll_at = None;
+        state.step_once(apqn);
+        let now = state.clock.now();
+        state.next_poll().map(|at| Duration::from_nanos(at - now))
+    }
+
+    #[test]
+    fn a_queue_that_could_go_on_is_looked_at_after_the_poll_timeout_unless_interruptions_or_a_thread_do_it() {
+        assert_eq!(next_look(|_| ()), None);
+        let alone = |file: &mut HostFile| file.ap.ap_interrupts = Some(false);
+        assert_eq!(next_look(alone), Some(Duration::from_micros(250)));
+        let slower = |file: &mut HostFile| {
+            alone(file);
+            file.ap.poll_timeout = 1_500_000;
+        };
+        assert_eq!(next_look(slower), Some(Duration::from_micros(1500)));
+        let with_thread = |file: &mut HostFile| {
+            alone(file);
+            file.ap.poll_thread = true;
+        };
+        assert_eq!(next_look(with_thread), Some(Duration::ZERO));
     }
 }

@@ -68,6 +68,7 @@ impl Pending {
                 code: code & !EXTENDED_SAVE_AREA,
                 external_damage: 0,
                 failing_storage: 0,
+                fixed_logout: [0; 16],
             });
         }
         if enabled.service_signal && self.service != 0 {
@@ -139,6 +140,7 @@ mod tests {
                 code: 0x0040_0000_0000_0000,
                 external_damage: 0,
                 failing_storage: 0,
+                fixed_logout: [0; 16],
             },
             zarch::environment::Floating::ServiceSignal { parameter: 0x1000 },
             zarch::environment::Floating::Io { subsystem: 0, parameter: 0, identification: 0x9800_0000 },

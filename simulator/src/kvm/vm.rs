@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{GuestCrypto, InterruptSink, VmId, lock::lock};
 use adjunct_ap::Matrix;
-use adjunct_hypervisor::{ApDevice, ApSource, CryptoAttribute, Floating, KernelError, Result, Vm};
+use adjunct_hypervisor::{ApDevice, ApSource, CryptoAttribute, Floating, KernelError, Result, Tod, Vm};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 /// What errors and the list of acts call a VM.
@@ -187,6 +187,10 @@ impl Vm for SimVm {
     }
 
     fn inject(&self, interruption: Floating) -> Result<()> {
+        // A guest that prints a line gets several service signals; machine checks are the host's rare news.
+        if matches!(interruption, Floating::MachineCheck { .. }) {
+            self.shared.host.act("KVM_DEV_FLIC_ENQUEUE", THE_VM)?;
+        }
         self.shared.board.inject(interruption);
         Ok(())
     }
@@ -194,6 +198,21 @@ impl Vm for SimVm {
     fn clear_interruptions(&self) -> Result<()> {
         self.shared.host.act("KVM_DEV_FLIC_CLEAR_IRQS", THE_VM)?;
         self.shared.board.clear_floating();
+        Ok(())
+    }
+
+    fn tod(&self) -> Result<Tod> {
+        Ok(Tod { epoch_index: 0, clock: self.shared.clock.tod() })
+    }
+
+    fn set_tod(&self, Tod { epoch_index, clock }: Tod) -> Result<()> {
+        const REQUEST: &str = "KVM_S390_VM_TOD/EXT";
+        // The simulated CPU has one epoch.
+        if epoch_index != 0 {
+            return Err(KernelError::new(REQUEST, THE_VM, libc::EINVAL));
+        }
+        self.shared.host.act(REQUEST, THE_VM)?;
+        self.shared.clock.set_tod(clock);
         Ok(())
     }
 

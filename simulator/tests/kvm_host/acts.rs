@@ -2,7 +2,7 @@
 
 use crate::support::{host, mdev, memory, processor, uuid};
 use adjunct_hypervisor::{
-    ApIrq, Built, CpuReset, CryptoAttribute, EventFd, Hypervisor, ModelAttribute, Result, RunState,
+    ApIrq, Built, CpuReset, CryptoAttribute, EventFd, Floating, Hypervisor, ModelAttribute, Result, RunState,
 };
 use adjunct_simulator::{Fault, SimHost};
 
@@ -30,6 +30,9 @@ fn life_of_a_vm(host: &SimHost) -> Result<()> {
     vcpus[0].set_run_state(RunState::Operating)?;
     vm.set_crypto(CryptoAttribute::EnableApie)?;
     vm.clear_interruptions()?;
+    vm.inject(Floating::Service { parameter: 1 })?;
+    vm.inject(Floating::MachineCheck { cr14: 1 << 28, mcic: 1 })?;
+    vm.set_tod(vm.tod()?)?;
     assert!(!host.acts().held().is_empty(), "a VM with a device holds something");
     Ok(())
 }
@@ -64,6 +67,8 @@ fn the_acts_are_the_kernels_requests_in_their_order() {
         "KVM_SET_MP_STATE vCPU 0".to_owned(),
         "KVM_S390_VM_CRYPTO/ENABLE_APIE the VM".to_owned(),
         "KVM_DEV_FLIC_CLEAR_IRQS the VM".to_owned(),
+        "KVM_DEV_FLIC_ENQUEUE the VM".to_owned(),
+        "KVM_S390_VM_TOD/EXT the VM".to_owned(),
     ];
     let acts = host.acts().text();
     assert_eq!(acts.lines().skip(before).collect::<Vec<_>>(), expected);

@@ -246,10 +246,12 @@ fn a_channel_report_is_a_machine_check_that_cr14_lets_through() {
     let mcic = 0x0040_0000_0000_0000;
     guest.vm.inject(Floating::MachineCheck { cr14: 0x1000_0000, mcic }).expect("always");
     guest.vcpus[0].state_mut().crs[14] = 0x1000_0000;
+    guest.write(0x1300, &[0xff; 16]);
     guest.wait_psw(MACHINE_CHECK);
     assert_eq!(guest.exit_of(&[op::WAIT]), WAITING);
     assert_eq!(guest.vcpus[0].state().psw.address, TAKEN + MACHINE_CHECK_NEW);
     assert_eq!(u64::from_be_bytes(guest.read(0xe8)) & mcic, mcic);
+    assert_eq!(guest.read(0x1300), [0; 16], "the fixed logout");
 }
 
 #[test]

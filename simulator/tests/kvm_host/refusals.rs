@@ -5,7 +5,7 @@ use adjunct_cpu_model::Feature;
 use adjunct_cpu_model::kvm::Capabilities;
 use adjunct_hypervisor::{
     ApDevice, ApIrq, CryptoAttribute, GuestMemory, GuestRegion, Hypervisor, KernelError, ModelAttribute,
-    ProtoVm, Vcpu, Vm,
+    ProtoVm, Tod, Vcpu, Vm,
 };
 use adjunct_simulator::SimProtoVm;
 use std::fmt::Debug;
@@ -46,6 +46,17 @@ fn ap_interpretation_is_eopnotsupp_without_ap_instructions() {
         assert!(!vm.has_crypto(attribute));
         assert_eq!(errno(vm.set_crypto(attribute)), libc::EOPNOTSUPP);
     }
+}
+
+#[test]
+fn a_clock_that_is_set_goes_on_from_there_and_has_one_epoch() {
+    let guest = Builder::new(&host(), &[]).build(1);
+    let set = |epoch_index, clock| guest.vm.set_tod(Tod { epoch_index, clock });
+    set(0, 0x1234 << 48).expect("KVM takes it");
+    assert_eq!(errno(set(1, 0)), libc::EINVAL);
+    let Tod { epoch_index, clock } = guest.vm.tod().expect("KVM has it");
+    assert_eq!(epoch_index, 0);
+    assert!((0x1234 << 48..(0x1234 << 48) + 4096).contains(&clock), "{clock:#x}");
 }
 
 #[test]

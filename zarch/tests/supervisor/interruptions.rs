@@ -339,13 +339,19 @@ fn a_machine_check_saves_the_registers_and_comes_first() {
     guest.cpu.state.clock_comparator = 0x1234_5678_9abc_deff;
     let floating = [
         Floating::ServiceSignal { parameter: 8 },
-        Floating::MachineCheck { code: 0x0040_0000_0000_0000, external_damage: 1, failing_storage: 2 },
+        Floating::MachineCheck {
+            code: 0x0040_0000_0000_0000,
+            external_damage: 1,
+            failing_storage: 2,
+            fixed_logout: 0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6978_u128.to_be_bytes(),
+        },
     ];
     guest.around.floating.extend(floating);
     assert_eq!(guest.caught().0, 0x160);
     assert_eq!(guest.double(0xe8), 0x0040_0000_0000_0000);
     assert_eq!(guest.word(0xa0) & 0xff, 1, "z/Architecture");
     assert_eq!((guest.word(0xf4), guest.double(0xf8)), (1, 2));
+    assert_eq!((guest.double(0x1300), guest.double(0x1308)), (0x0123_4567_89ab_cdef, 0x0f1e_2d3c_4b5a_6978));
     assert_eq!((guest.double(0x1280 + 72), guest.double(0x1380 + 14 * 8)), (0x99, 0x1000_0000));
     assert_eq!(guest.double(0x1330), 0x0012_3456_789a_bcde);
 }

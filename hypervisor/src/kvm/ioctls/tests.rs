@@ -87,6 +87,9 @@ fn table() -> String {
         KVM_SYNC_ACRS, KVM_SYNC_CRS, KVM_EXIT_DEBUG, KVM_EXIT_INTR, KVM_EXIT_S390_SIEIC,
         KVM_EXIT_S390_RESET, KVM_EXIT_S390_TSCH, KVM_EXIT_S390_STSI, KVM_S390_STORE_STATUS_NOADDR,
     );
+    sizes!(out: kvm_s390_vm_tod_clock);
+    offsets!(out: kvm_s390_vm_tod_clock { epoch_idx, tod });
+    numbers!(out: KVM_S390_VM_TOD, KVM_S390_VM_TOD_LOW, KVM_S390_VM_TOD_HIGH, KVM_S390_VM_TOD_EXT);
     sizes!(out: kvm_s390_vm_cpu_uv_feat);
     numbers!(out: KVM_S390_VM_CPU_PROCESSOR_UV_FEAT_GUEST, KVM_S390_VM_CPU_MACHINE_UV_FEAT_GUEST);
     out
