@@ -13,8 +13,9 @@
 )]
 
 #[cfg(not(target_arch = "s390x"))]
-fn main() {
+fn main() -> std::process::ExitCode {
     eprintln!("embed: this machine is no IBM Z, and its KVM can't run s390x guests");
+    std::process::ExitCode::FAILURE
 }
 
 #[cfg(target_arch = "s390x")]

@@ -34,8 +34,9 @@ pub fn serve(listener: Listener, handle: Handle, events: Arc<Events>) -> io::Res
 /// Reads JSON that must have no member but those that `T` knows.
 pub(crate) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misread> {
     let mut json = serde_json::Deserializer::from_slice(text);
-    let read = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| Misread { member: error.path().to_string(), why: error.into_inner() })?;
+    let mut at = serde_path_to_error::Track::new();
+    let read = types::object(serde_path_to_error::Deserializer::new(&mut json, &mut at))
+        .map_err(|why| Misread { member: at.path().to_string(), why })?;
     json.end().map_err(|why| Misread { member: String::new(), why })?;
     Ok(read)
 }

@@ -34,10 +34,10 @@ const AFTER_HELP: &str = "Examples:
         what a z14 has, and what may be switched on";
 
 const RUN_AFTER_HELP: &str = "\
-Options that QEMU has are also taken as QEMU writes them, with one dash: -append,
--cpu, -device, -initrd, -kernel, -m, -machine, -memory, -smp.
+Options that QEMU has are also taken as QEMU writes them, with one dash:
+-append, -cpu, -device, -initrd, -kernel, -m, -machine, -memory, -smp.
 
-The exit status is 0 when the guest ended as it should; adjunct-run(1) lists all.";
+The exit status is 0 when the guest ended as it should; the manual page lists all.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -177,6 +177,12 @@ pub struct RunArgs {
     /// Where the guest's console goes: stdio, file:PATH or off
     #[arg(long, value_name = "CONSOLE", default_value = "stdio")]
     console: ConsoleTarget,
+
+    /// Give the guest the line-mode console in place of the ASCII console
+    ///
+    /// It is QEMU's sclplmconsole, in Linux ttyS0: the guest's operator messages, and commands of a line each.
+    #[arg(long)]
+    line_mode: bool,
 
     #[command(flatten)]
     outside: OutsideArgs,
@@ -340,6 +346,7 @@ impl RunArgs {
             initrd: self.initrd,
             append: self.append,
             console: self.console,
+            line_mode: self.line_mode,
             events: self.outside.event_monitor,
         })
     }

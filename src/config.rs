@@ -3,7 +3,7 @@
 mod device;
 mod machine;
 
-pub use device::{DeviceChoice, DeviceError, DeviceId, DeviceIdError, VfioApOption};
+pub use device::{DeviceChoice, DeviceError, DeviceId, DeviceIdError, SentFile, VfioApOption};
 pub use machine::{KeyWrapping, Loadparm, MachineOption};
 
 use crate::option::{OptionError, OptionString};
@@ -39,6 +39,8 @@ pub struct Config {
     pub append: Option<String>,
     /// Where its console goes.
     pub console: ConsoleTarget,
+    /// Whether that is the line-mode console (operator messages and commands), not the ASCII console.
+    pub line_mode: bool,
     /// Where events go.
     pub events: Option<EventTarget>,
 }
@@ -58,6 +60,7 @@ impl Config {
             initrd: None,
             append: None,
             console: ConsoleTarget::Off,
+            line_mode: false,
             events: None,
         }
     }

@@ -1,6 +1,7 @@
 //! Where the guest's console goes, and where what it reads comes from.
 
 pub mod input;
+mod line;
 pub(crate) mod terminal;
 
 use crate::config::ConsoleTarget;
@@ -27,15 +28,19 @@ pub struct ConsoleError {
 /// A file that becomes readable when nobody shall wait any more.
 pub type Stop = Arc<dyn AsFd + Send + Sync>;
 
-/// Opens `target`. The guest has the ASCII console alone: Linux would write its first messages to the
-/// line-mode console too, and a person would read them twice.
+/// Opens `target`. The guest has one console alone, the ASCII console or the one of `line_mode`: Linux would write its
+/// first messages to both, and a person would read them twice.
 ///
 /// What the guest writes is kept until somebody waits for the reader with [`Console::wait`]. Once one of `stop` is
 /// readable nobody waits for him any more: what he has not taken is lost.
 ///
 /// # Errors
 /// [`ConsoleError`].
-pub fn open(target: &ConsoleTarget, stop: Vec<Stop>) -> Result<(Consoles, Console), ConsoleError> {
+pub fn open(
+    target: &ConsoleTarget,
+    line_mode: bool,
+    stop: Vec<Stop>,
+) -> Result<(Consoles, Console), ConsoleError> {
     let error = |source| ConsoleError { target: target.clone(), source };
     let output = match target {
         // Off is silence, not the lack of a console, which a guest might not want to live without.
@@ -44,12 +49,12 @@ pub fn open(target: &ConsoleTarget, stop: Vec<Stop>) -> Result<(Consoles, Consol
         ConsoleTarget::File(path) => Some(File::create(path)),
     };
     let output = output.transpose().map_err(error)?.map(|output| Patient { output, stop });
-    let console = Console { target: target.clone(), shared: Arc::new(Output::new(output)) };
-    Ok((ascii(Box::new(GuestEnd(console.shared.clone()))), console))
-}
-
-fn ascii(output: Box<dyn Write + Send>) -> Consoles {
-    Consoles { ascii: Some(output), line_mode: None }
+    let console = Console { target: target.clone(), line_mode, shared: Arc::new(Output::new(output)) };
+    let guest_end = Box::new(GuestEnd(console.shared.clone()));
+    let mut consoles = Consoles::default();
+    let place = if line_mode { &mut consoles.line_mode } else { &mut consoles.ascii };
+    *place = Some(guest_end);
+    Ok((consoles, console))
 }
 
 /// What a guest has written, on its way to a reader who may be slow. Clones are the same.
@@ -59,6 +64,7 @@ fn ascii(output: Box<dyn Write + Send>) -> Consoles {
 #[derive(Clone, Debug)]
 pub struct Console {
     target: ConsoleTarget,
+    line_mode: bool,
     shared: Arc<Output<File>>,
 }
 
@@ -66,6 +72,17 @@ impl Console {
     /// Waits until the reader has taken all that the guest has written, or until `wanted` is readable; whether he has.
     pub(crate) fn wait(&self, wanted: BorrowedFd<'_>) -> bool {
         self.shared.wait(Some(wanted))
+    }
+
+    /// Shows what was typed, in front of a reader who keeps up; nobody waits for him.
+    fn echo(&self, typed: &[u8]) {
+        let Some(file) = &self.shared.file else { return };
+        let mut backlog = self.shared.backlog();
+        if backlog.bytes.len() <= AT_ONCE {
+            backlog.bytes.extend(typed);
+            drop(backlog);
+            self.shared.push_out(file);
+        }
     }
 
     /// Waits for the reader once more, of a guest that has ended, and says whether all of it got there. A reader that has
@@ -246,7 +263,7 @@ pub struct Kept(Arc<Mutex<Vec<u8>>>);
 impl Kept {
     /// The ASCII console, ending here.
     pub fn consoles(&self) -> Consoles {
-        ascii(Box::new(self.clone()))
+        Consoles { ascii: Some(Box::new(self.clone())), ..Consoles::default() }
     }
 
     /// What the guest has written so far.
@@ -323,7 +340,7 @@ mod tests {
     #[test]
     fn what_a_full_disk_loses_is_said_at_the_end_and_not_to_the_guest() {
         let (consoles, written) =
-            open(&ConsoleTarget::File("/dev/full".into()), Vec::new()).expect("it can be opened");
+            open(&ConsoleTarget::File("/dev/full".into()), false, Vec::new()).expect("it can be opened");
         let mut console = consoles.ascii.expect("a console");
         assert_eq!(console.write(b"lost").expect("the guest goes on"), 4);
         let said = written.close().expect_err("it is full");

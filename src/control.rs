@@ -18,11 +18,13 @@ use adjunct_devices::vfio_ap::AttachError;
 use adjunct_hypervisor::KernelError;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::{
+    cell::RefCell,
+    collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc,
-        mpsc::{self, Receiver, Sender, TryRecvError},
+        mpsc::{self, Receiver, Sender},
     },
 };
 
@@ -84,6 +86,9 @@ pub enum Refusal {
     /// The host refused.
     #[error("the host refused {}", .0.request)]
     Host(#[from] KernelError),
+    /// It was under way, and somebody has ended the guest meanwhile.
+    #[error("the guest ended first")]
+    Ended,
     /// Nobody is there to answer.
     #[error("adjunct is ending")]
     Gone,
@@ -101,13 +106,19 @@ pub(crate) fn answer_for_host(host: &Host) -> Result<HostInfo, Refusal> {
 /// What is asked, with the way back of the answer.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Info(Reply<VmInfo>),
-    Host(Reply<HostInfo>),
-    Counters(Reply<Counters>),
+    Question(Question),
     AddDevice(VfioApOption, Reply<DeviceInfo>),
     RemoveDevice(String, Reply<()>),
     Create(Box<Config>, Reply<()>),
     Act(Act, Reply<()>),
+}
+
+/// What changes nothing, and can be answered at any time.
+#[derive(Debug)]
+pub(crate) enum Question {
+    Info(Reply<VmInfo>),
+    Host(Reply<HostInfo>),
+    Counters(Reply<Counters>),
 }
 
 /// What is done or not, without anything more to say.
@@ -175,6 +186,8 @@ pub struct Handle {
 #[derive(Debug)]
 pub struct Mailbox {
     requests: Receiver<Request>,
+    /// What was passed over by [`Mailbox::next_question`], in order.
+    passed_over: RefCell<VecDeque<Request>>,
     ready: Arc<EventFd>,
     ends: Arc<EventFd>,
 }
@@ -189,7 +202,7 @@ pub fn mailbox() -> io::Result<(Handle, Mailbox)> {
     let ends = Arc::new(EventFd::from_flags(flags | EfdFlags::EFD_SEMAPHORE)?);
     let (sender, requests) = mpsc::channel();
     let handle = Handle { requests: sender, ready: ready.clone(), ends: ends.clone() };
-    Ok((handle, Mailbox { requests, ready, ends }))
+    Ok((handle, Mailbox { requests, passed_over: RefCell::default(), ready, ends }))
 }
 
 impl Mailbox {
@@ -197,14 +210,31 @@ impl Mailbox {
     pub(crate) fn next(&self) -> Option<Request> {
         // Before looking: what comes after this makes the descriptor readable again.
         let _ = self.ready.read();
-        match self.requests.try_recv() {
-            Ok(request) => {
-                // There may be more behind it; whoever looks for one at a time must hear of it again.
-                let _ = self.ready.write(1);
-                Some(request)
-            }
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        let next = self.passed_over.borrow_mut().pop_front().or_else(|| self.requests.try_recv().ok());
+        if next.is_some() {
+            // There may be more behind it; whoever looks for one at a time must hear of it again.
+            self.look_again();
         }
+        next
+    }
+
+    /// The next question, for whoever can't do anything else now. What is before it is passed over, and not forgotten:
+    /// [`Mailbox::look_again`] when that can be done again.
+    pub(crate) fn next_question(&self) -> Option<Question> {
+        let _ = self.ready.read();
+        while let Ok(request) = self.requests.try_recv() {
+            if let Request::Question(question) = request {
+                self.look_again();
+                return Some(question);
+            }
+            self.passed_over.borrow_mut().push_back(request);
+        }
+        None
+    }
+
+    /// Makes the descriptor readable once more: there may be requests.
+    pub(crate) fn look_again(&self) {
+        let _ = self.ready.write(1);
     }
 
     /// Readable from when somebody asks to end the guest until that is answered. Whoever waits for anything else that may
@@ -227,7 +257,7 @@ impl Handle {
     /// # Errors
     /// [`Refusal::NotCreated`]: there is none.
     pub fn info(&self) -> Result<VmInfo, Refusal> {
-        self.ask(Request::Info)
+        self.question(Question::Info)
     }
 
     /// The host that guests run on; there is one, with or without a guest.
@@ -235,7 +265,7 @@ impl Handle {
     /// # Errors
     /// The host did not answer.
     pub fn host(&self) -> Result<HostInfo, Refusal> {
-        self.ask(Request::Host)
+        self.question(Question::Host)
     }
 
     /// What has been counted since the VMM started.
@@ -243,7 +273,7 @@ impl Handle {
     /// # Errors
     /// [`Refusal::Gone`].
     pub fn counters(&self) -> Result<Counters, Refusal> {
-        self.ask(Request::Counters)
+        self.question(Question::Counters)
     }
 
     /// Takes the configuration of a guest; nothing of the host is taken before it is booted.
@@ -348,6 +378,10 @@ impl Handle {
         self.ask_with(end, |reply| Request::Act(act, reply))
     }
 
+    fn question<T>(&self, question: impl FnOnce(Reply<T>) -> Question) -> Result<T, Refusal> {
+        self.ask(|reply| Request::Question(question(reply)))
+    }
+
     fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
         self.ask_with(None, request)
     }
@@ -430,5 +464,33 @@ mod tests {
             asking.join().expect("it does not panic").expect("it is answered");
         });
         assert!(mailbox.next().is_none());
+    }
+
+    #[test]
+    fn a_question_is_answered_past_what_waits_which_keeps_its_order() {
+        let (handle, mailbox) = mailbox().expect("eventfds");
+        let is_readable = || {
+            let mut file = [PollFd::new(mailbox.as_fd(), PollFlags::POLLIN)];
+            poll(&mut file, PollTimeout::ZERO).expect("pollable") > 0
+        };
+        let (to, _answer) = mpsc::channel();
+        let act = |act| Request::Act(act, Reply { to: to.clone(), _end: None });
+        let (to, answer) = mpsc::channel();
+        let question = Request::Question(Question::Counters(Reply { to, _end: None }));
+        for request in [act(Act::Pause), question, act(Act::Resume)] {
+            handle.requests.send(request).expect("the mailbox is there");
+            mailbox.look_again();
+        }
+        let Some(Question::Counters(reply)) = mailbox.next_question() else { panic!("there is one") };
+        reply.send(Ok(Counters::default()));
+        answer.recv().expect("it is answered").expect("it is not refused");
+        assert!(is_readable(), "there may be another");
+        assert!(mailbox.next_question().is_none());
+        assert!(!is_readable(), "nobody waits for what can't be done now");
+        mailbox.look_again();
+        assert!(is_readable());
+        for expected in [Act::Pause, Act::Resume] {
+            assert!(matches!(mailbox.next(), Some(Request::Act(act, _)) if act == expected));
+        }
     }
 }

@@ -79,7 +79,10 @@ impl ExitKind {
             Intercept::Program(_) => Self::Program,
             Intercept::DisabledWait => Self::Wait,
             Intercept::Stopped => Self::Stop,
-            Intercept::ProgramLoop | Intercept::ExternalLoop | Intercept::Unknown { .. } => Self::Unserved,
+            Intercept::ProgramLoop
+            | Intercept::OperationLoop
+            | Intercept::ExternalLoop
+            | Intercept::Unknown { .. } => Self::Unserved,
         }
     }
 }
@@ -91,11 +94,6 @@ const RESETS: [(ResetKind, &str); 4] = [
     (ResetKind::ModifiedClear, "modified-clear"),
     (ResetKind::LoadNormal, "load-normal"),
 ];
-
-/// A reset as events name it.
-pub(crate) fn name_of(kind: ResetKind) -> &'static str {
-    RESETS[place_of(kind)].1
-}
 
 fn place_of(kind: ResetKind) -> usize {
     match kind {
@@ -177,6 +175,7 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Reset;
 
     #[test]
     fn each_exit_and_each_reset_is_counted_under_its_own_name() {
@@ -189,7 +188,8 @@ mod tests {
             assert!(exits.iter().all(|(other, count)| *count == u64::from(*other == name)), "{exits:?}");
         }
         for (n, (kind, name)) in RESETS.into_iter().enumerate() {
-            assert_eq!((place_of(kind), name_of(kind)), (n, name));
+            assert_eq!(place_of(kind), n, "{name}");
+            assert_eq!(serde_json::to_value(Reset::from(kind)).expect("a word"), name, "as events name it");
             let counts = Counts::default();
             counts.reset(kind);
             assert_eq!(

@@ -43,8 +43,9 @@ enum CtlCommand {
     /// Create a guest that can be booted: a JSON file of a VmConfig, or - for standard input
     ///
     /// {} is the guest that adjunct run has without options. Members are cpus.boot_vcpus and .model,
-    /// memory.size, payload.kernel, .cmdline and .initramfs, console.mode and .file,
-    /// devices[].path and .id, platform.aes_key_wrap and .dea_key_wrap.
+    /// memory.size, payload.kernel, .cmdline and .initramfs, console.mode, .file and .line_mode,
+    /// devices[].path (or .fd and .iommufd), .backend and .id, platform.aes_key_wrap, .dea_key_wrap
+    /// and .loadparm.
     Create {
         /// The file
         file: PathBuf,
@@ -55,13 +56,13 @@ enum CtlCommand {
     Pause,
     /// Let a paused guest go on
     Resume,
-    /// Reset the guest and load its program again
+    /// Reset the guest and load its program again; a paused one goes on
     Reboot,
     /// Ask the guest to shut down
     PowerButton,
-    /// End the guest without asking it; adjunct stays
+    /// End the guest without asking it; adjunct stays, and the guest can be booted again
     Shutdown,
-    /// Forget the guest; one that runs is ended first
+    /// Forget the guest; one that runs is ended first. adjunct stays
     Delete,
     /// Plug a device into the running guest
     AddDevice {

@@ -3,6 +3,7 @@
 mod watchers;
 
 use crate::exit_status::ExitStatus;
+use adjunct_devices::ipl::ResetKind;
 use adjunct_hypervisor::CpuState;
 use serde::{Serialize, Serializer};
 pub use watchers::{Events, EventsError, Subscription};
@@ -79,8 +80,8 @@ pub enum Event {
     PowerDownRequested,
     /// The guest was reset.
     GuestReset {
-        /// Which: `external`, `re-ipl`, `modified-clear`, `load-normal`.
-        kind: String,
+        /// Which.
+        kind: Reset,
     },
     /// The guest can't go on, by its own fault. It has ended.
     GuestPanicked {
@@ -108,6 +109,32 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
+}
+
+/// A reset of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Reset {
+    /// Somebody who steers it wanted it.
+    External,
+    /// The guest loads itself again (DIAGNOSE 0x308 subcodes 3 and 4).
+    ReIpl,
+    /// The guest wanted it, with all CPUs cleared (subcode 0): a kernel dump, for example.
+    ModifiedClear,
+    /// The guest wanted it (subcode 1): kexec, for example.
+    LoadNormal,
+}
+
+impl From<ResetKind> for Reset {
+    fn from(kind: ResetKind) -> Self {
+        match kind {
+            ResetKind::External => Self::External,
+            ResetKind::ReIpl => Self::ReIpl,
+            ResetKind::ModifiedClear => Self::ModifiedClear,
+            ResetKind::LoadNormal => Self::LoadNormal,
+        }
+    }
 }
 
 /// Why a device is gone.
@@ -147,6 +174,8 @@ pub enum PanicReason {
     DisabledWait,
     /// Program interruptions without end.
     PgmintLoop,
+    /// Operation exceptions without end.
+    OpintLoop,
     /// External interruptions without end.
     ExtintLoop,
     /// Something else; the end of the guest says what.
@@ -236,7 +265,7 @@ mod tests {
             Event::Paused,
             Event::Resumed,
             Event::PowerDownRequested,
-            Event::GuestReset { kind: "load-normal".to_owned() },
+            Event::GuestReset { kind: ResetKind::LoadNormal.into() },
             Event::guest_panicked(1, PanicReason::DisabledWait, &cpu),
             Event::GuestEnded { cause: EndCause::Panic, status: 1, reason: "disabled wait".to_owned() },
             Event::ended(ExitStatus::GuestFailed, "disabled wait"),

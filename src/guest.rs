@@ -52,9 +52,12 @@ impl RunError {
         match self {
             Self::Host(_)
             | Self::Plan(_)
-            | Self::Build(BuildError::Load { .. } | BuildError::Memory(_) | BuildError::Descriptor { .. }) => {
-                ExitStatus::Refused
-            }
+            | Self::Build(
+                BuildError::Load { .. }
+                | BuildError::Memory(_)
+                | BuildError::Descriptor { .. }
+                | BuildError::Taken(_),
+            ) => ExitStatus::Refused,
             Self::Sandbox(error) => error.status(),
             Self::Console(_) | Self::Events(_) => ExitStatus::Output,
             Self::Management(error) => error.status(),

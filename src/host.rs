@@ -41,7 +41,15 @@ impl Files {
     /// # Errors
     /// EBADF: no such descriptor is open.
     pub fn mdev_of(self, number: RawFd) -> io::Result<Option<Uuid>> {
-        let file = fs::File::from(descriptor::inherit(number)?).metadata()?;
+        self.mdev_of_file(&fs::File::from(descriptor::inherit(number)?))
+    }
+
+    /// The same of an open file.
+    ///
+    /// # Errors
+    /// The kernel does not say what it is.
+    pub fn mdev_of_file(self, file: &fs::File) -> io::Result<Option<Uuid>> {
+        let file = file.metadata()?;
         if !file.file_type().is_char_device() {
             return Ok(None);
         }

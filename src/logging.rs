@@ -46,7 +46,17 @@ impl Log {
 /// One line for people, as `adjunct: …`. A terminal that has gone away is no reason to end.
 pub fn say(line: impl std::fmt::Display) {
     // At once: a guest may write to the same terminal.
-    let _ = io::stderr().write_all(format!("adjunct: {line}\n").as_bytes());
+    let _ = io::stderr().write_all(format!("adjunct: {}\n", printable(&line.to_string())).as_bytes());
+}
+
+/// What a terminal would obey is written out: messages quote files and what others have sent.
+fn printable(text: &str) -> String {
+    let escape = |c: char| match c {
+        '\n' | '\t' => c.to_string(),
+        _ if c.is_control() => c.escape_default().to_string(),
+        _ => c.to_string(),
+    };
+    text.chars().map(escape).collect()
 }
 
 /// Starts the log that `wanted` describes, for all threads. A file is appended to, with the time of
@@ -105,4 +115,14 @@ where
 /// A process has one log: whoever starts a second keeps the first.
 fn install(log: impl Subscriber + Send + Sync) {
     let _ = set_global_default(log);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        assert_eq!(printable("a\x1b[2Jb\u{9b}c\rd\ne"), "a\\u{1b}[2Jb\\u{9b}c\\rd\ne");
+    }
 }

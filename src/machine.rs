@@ -2,7 +2,10 @@
 
 pub(crate) mod ap;
 
-use crate::{config::KeyWrapping, plan::Plan};
+use crate::{
+    config::{DeviceChoice, KeyWrapping},
+    plan::Plan,
+};
 use adjunct_ap::Sysfs;
 use adjunct_cpu_model::{Cpu, CpuSpec, Feature};
 use adjunct_devices::{
@@ -76,6 +79,9 @@ pub enum BuildError {
         #[source]
         source: io::Error,
     },
+    /// A file that somebody sent, and that is no longer there.
+    #[error("vfio-ap,{0}: its files are taken already; send them anew")]
+    Taken(DeviceChoice),
     /// The host refused.
     #[error("the VM can't be built")]
     Kernel(#[from] KernelError),

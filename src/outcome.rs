@@ -11,14 +11,15 @@ use std::fmt;
 /// How a guest ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every CPU is stopped or in a disabled wait; this is the last word of the first that waits.
+    /// Every CPU is stopped or in a disabled wait; this is the last word of the one that came to rest last, which waits.
     DisabledWait {
         /// CPU address.
         cpu: u16,
         /// As it waits.
         registers: Box<CpuState>,
     },
-    /// Every CPU is stopped: the guest has powered off.
+    /// Every CPU is stopped or in a disabled wait, and the one that came to rest last has stopped: the guest has powered
+    /// off.
     Stopped,
     /// A CPU can't go on.
     Broken {
@@ -31,6 +32,8 @@ pub enum Outcome {
     },
     /// The host refused a request.
     Refused(KernelError),
+    /// A fault of adjunct's own: what went wrong.
+    Fault(&'static str),
     /// A signal to us.
     Signal(Ending),
     /// Somebody ordered it, by one of the ways in.
@@ -42,6 +45,8 @@ pub enum Outcome {
 pub enum Broken {
     /// Program interruptions without end.
     ProgramLoop,
+    /// Operation exceptions without end.
+    OperationLoop,
     /// External interruptions without end.
     ExternalLoop,
     /// Something the VMM can't serve.
@@ -53,6 +58,9 @@ impl fmt::Display for Broken {
         match self {
             Self::ProgramLoop => {
                 f.write_str("the new PSW for program interruptions leads to another one for ever")
+            }
+            Self::OperationLoop => {
+                f.write_str("the new PSW for program interruptions leads to no instruction, for ever")
             }
             Self::ExternalLoop => {
                 f.write_str("the new PSW for external interruptions leads to another one for ever")
@@ -76,7 +84,7 @@ impl Outcome {
             },
             Self::Stopped | Self::Ordered => ExitStatus::Success,
             Self::Broken { .. } => ExitStatus::GuestFailed,
-            Self::Refused(_) => ExitStatus::HostError,
+            Self::Refused(_) | Self::Fault(_) => ExitStatus::HostError,
             Self::Signal(ending) => (*ending).into(),
         }
     }
@@ -88,7 +96,7 @@ impl Outcome {
                 EndCause::Panic
             }
             Self::DisabledWait { .. } | Self::Broken { .. } | Self::Stopped => EndCause::Guest,
-            Self::Refused(_) => EndCause::HostError,
+            Self::Refused(_) | Self::Fault(_) => EndCause::HostError,
             Self::Signal(_) => EndCause::Signal,
             Self::Ordered => EndCause::Order,
         }
@@ -103,6 +111,7 @@ impl Outcome {
             Self::Broken { how, cpu, registers } => {
                 let reason = match how {
                     Broken::ProgramLoop => PanicReason::PgmintLoop,
+                    Broken::OperationLoop => PanicReason::OpintLoop,
                     Broken::ExternalLoop => PanicReason::ExtintLoop,
                     Broken::Unserved(_) => PanicReason::Unknown,
                 };
@@ -126,9 +135,10 @@ impl fmt::Display for Outcome {
                 registers.psw.address,
                 Registers(registers)
             ),
-            Self::Stopped => f.write_str("all CPUs are stopped"),
+            Self::Stopped => f.write_str("the last CPU has stopped"),
             Self::Broken { how, cpu, registers } => write!(f, "{how}; CPU {cpu}: {}", Registers(registers)),
             Self::Refused(refused) => write!(f, "{refused}: {}", refused.errno),
+            Self::Fault(what) => write!(f, "a fault of adjunct's own: {what}"),
             Self::Signal(signal) => write!(f, "ended by {signal}"),
             Self::Ordered => f.write_str("ended by order"),
         }
@@ -177,6 +187,7 @@ mod tests {
         for (outcome, reason, cpu, says) in [
             (waiting_at(0xbad), PanicReason::DisabledWait, 1, "CPU 1: PSW 0002000180000000 0000000000000bad"),
             (broken(Broken::ProgramLoop), PanicReason::PgmintLoop, 3, "CPU 3"),
+            (broken(Broken::OperationLoop), PanicReason::OpintLoop, 3, "no instruction"),
             (broken(Broken::ExternalLoop), PanicReason::ExtintLoop, 3, "prefix 2000"),
             (broken(unserved), PanicReason::Unknown, 3, "an exit can't be served"),
         ] {
@@ -186,7 +197,9 @@ mod tests {
             };
             assert_eq!((why, which), (reason, cpu));
         }
-        for outcome in [Outcome::Stopped, Outcome::Ordered, Outcome::Signal(Ending::HungUp)] {
+        for outcome in
+            [Outcome::Stopped, Outcome::Ordered, Outcome::Signal(Ending::HungUp), Outcome::Fault("x")]
+        {
             assert_eq!(outcome.panic(), None);
         }
     }

@@ -2,8 +2,12 @@
 //!
 //! Everything that can be known to go wrong is said here, while it costs nothing.
 
+mod image;
+
+pub use image::ImageError;
+
 use crate::{
-    config::{Config, DeviceChoice, Image, KeyWrapping, Loadparm, VfioApOption},
+    config::{Config, DeviceChoice, KeyWrapping, Loadparm, VfioApOption},
     host::Host,
     machine::Model,
     sim::mount::shown_at,
@@ -20,9 +24,9 @@ use adjunct_cpu_model::{
 use adjunct_devices::ipl;
 use adjunct_hypervisor::{KernelError, MemorySize};
 use std::{
-    fs, io,
-    os::fd::RawFd,
-    path::{Path, PathBuf},
+    io,
+    os::fd::{OwnedFd, RawFd},
+    path::Path,
 };
 
 /// A guest that this host can run, as far as looking can tell. Only [`plan`] makes one.
@@ -174,17 +178,9 @@ pub enum PlanError {
         "--device vfio-ap,{0}: no file of this process is a device of the simulated host; give sysfsdev=PATH"
     )]
     Simulated(DeviceChoice),
-    /// A file can't be read.
-    #[error("{option} {}: the file can't be read", .path.display())]
-    Image {
-        /// The option that names it.
-        option: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+    /// No file for the guest's program.
+    #[error(transparent)]
+    Image(#[from] ImageError),
 }
 
 /// What a host may offer but only a VMM can serve, and this one does not: PCI and its interruptions,
@@ -248,7 +244,7 @@ pub fn plan(config: &Config, host: &Host) -> Result<Plan, PlanError> {
         key_wrapping: config.key_wrapping,
         loadparm: config.loadparm.clone(),
         kernel: config.kernel.to_string(),
-        image: image(config)?,
+        image: image::read(config)?,
         warnings,
     })
 }
@@ -350,6 +346,12 @@ fn uuid(choice: &DeviceChoice, host: &Host) -> Result<Option<Uuid>, PlanError> {
             look("iommufd", *iommufd)?;
             look("fd", *fd)
         }
+        DeviceChoice::Sent { fd, .. } => {
+            let Some(files) = &host.files else { return Err(PlanError::Simulated(choice.clone())) };
+            // What can't be seen here is found out when it is opened.
+            let look = |file: &OwnedFd| files.mdev_of_file(&file.try_clone().ok()?.into()).ok()?;
+            Ok(fd.look(look).flatten())
+        }
     }
 }
 
@@ -385,22 +387,6 @@ fn withheld(diagnosis: &Diagnosis) -> Vec<String> {
         lines.push(format!("the guest will not get {}: {reason}", names.join(" ")));
     }
     lines
-}
-
-/// The guest program that comes with adjunct.
-const APCHECK: &[u8] = include_bytes!("../resources/guests/apcheck/apcheck.elf");
-
-fn image(config: &Config) -> Result<ipl::Image, PlanError> {
-    let kernel = match &config.kernel {
-        Image::Apcheck => APCHECK.to_vec(),
-        Image::File(path) => read("--kernel", path)?,
-    };
-    let initrd = config.initrd.as_ref().map(|path| read("--initrd", path)).transpose()?;
-    Ok(ipl::Image { kernel, initrd, command_line: config.append.clone() })
-}
-
-fn read(option: &'static str, path: &PathBuf) -> Result<Vec<u8>, PlanError> {
-    fs::read(path).map_err(|source| PlanError::Image { option, path: path.clone(), source })
 }
 
 #[cfg(test)]

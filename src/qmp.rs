@@ -9,6 +9,7 @@ mod command;
 mod cpu_model;
 mod device;
 mod event;
+mod files;
 mod framing;
 mod message;
 mod query;
@@ -20,6 +21,7 @@ use crate::{
     socket::{Closer, Listener},
 };
 use command::Session;
+use files::Files;
 use framing::Framing;
 use nix::{
     errno::Errno,
@@ -28,7 +30,8 @@ use nix::{
 use serde::Serialize;
 use serde_json::json;
 use std::{
-    io::{self, Read, Write},
+    cell::RefCell,
+    io::{self, Write},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -58,7 +61,7 @@ impl Server {
     /// There is no thread to be had.
     pub fn start(listener: Listener, handle: Handle, events: Subscription) -> io::Result<Self> {
         let over = listener.closer();
-        let monitor = Monitor { over: listener.closer(), handle, events };
+        let monitor = Monitor { over: listener.closer(), handle, events, files: RefCell::default() };
         let serve = move || {
             match sandbox::enter(Thread::Qmp) {
                 Ok(()) => monitor.serve(&listener),
@@ -85,6 +88,8 @@ struct Monitor {
     over: Closer,
     handle: Handle,
     events: Subscription,
+    /// What clients have sent.
+    files: RefCell<Files>,
 }
 
 /// What there is to do.
@@ -104,6 +109,7 @@ impl Monitor {
                 Ok(Ready { socket: true, .. }) => {
                     let Some(stream) = listener.accept_now() else { continue };
                     let gone = Client::new(self, stream).and_then(|mut client| client.serve());
+                    self.files.borrow_mut().forget_latest();
                     if let Err(error) = gone {
                         tracing::debug!(%error, "the QMP client is gone");
                     }
@@ -142,7 +148,8 @@ struct Client<'a> {
 impl<'a> Client<'a> {
     fn new(monitor: &'a Monitor, stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { monitor, stream, framing: Framing::default(), session: Session::new(&monitor.handle) })
+        let session = Session::new(&monitor.handle, &monitor.files);
+        Ok(Self { monitor, stream, framing: Framing::default(), session })
     }
 
     /// Serves until the client or the program is gone.
@@ -165,7 +172,8 @@ impl<'a> Client<'a> {
     /// Reads what is there and answers it; whether there may be more.
     fn read(&mut self) -> io::Result<bool> {
         let mut chunk = [0; CHUNK];
-        let bytes = match self.stream.read(&mut chunk) {
+        let received = self.monitor.files.borrow_mut().receive(&self.stream, &mut chunk);
+        let bytes = match received {
             Ok(0) => return Ok(false),
             Ok(length) => &chunk[..length],
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {

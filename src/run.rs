@@ -29,14 +29,17 @@ use crate::{
     sandbox,
     signals::{Ending, Signals},
 };
-use adjunct_hypervisor::{KernelError, Psw, RunState};
-use event_manager::{EventManager, EventOps, EventSet, MutEventSubscriber, SubscriberOps};
+use adjunct_hypervisor::{KernelError, Psw, RunState, Tod};
+use event_manager::{EventManager, EventOps, EventSet, MutEventSubscriber, SubscriberId, SubscriberOps};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use seats::{Report, Seats};
 use std::{
-    io,
+    fmt, io,
     os::fd::{AsFd, AsRawFd},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use vcpu::{Shared, Why};
 
@@ -80,37 +83,75 @@ pub(crate) struct Order {
     pub(crate) reply: Reply<()>,
 }
 
+/// A guest that has begun to run; dropped, it ends.
+pub struct Started<'a> {
+    manager: EventManager<Loop<'a>>,
+    id: SubscriberId,
+    signals: Option<&'a Signals>,
+}
+
+impl fmt::Debug for Started<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Started").finish_non_exhaustive()
+    }
+}
+
 /// Runs `machine` until its guest ends; everything it held is given back.
 ///
 /// # Errors
-/// When the loop itself can't be set up; how the guest ended is no error.
+/// As [`start`]; how the guest ended is no error.
 pub fn run(machine: Machine, host: &Host, events: &Events, watch: Watch<'_>) -> io::Result<Ended> {
+    start(machine, host, events, watch)?.run()
+}
+
+/// Lets `machine` run, with all that serves it.
+///
+/// # Errors
+/// There are not the threads and files to be had that this needs. The guest has not run, and everything it held is given
+/// back.
+pub fn start<'a>(
+    machine: Machine,
+    host: &'a Host,
+    events: &'a Events,
+    watch: Watch<'a>,
+) -> io::Result<Started<'a>> {
     let mut manager = EventManager::new().map_err(io::Error::other)?;
     let signals = watch.signals;
     let event_loop = Loop::new(machine, host, events, watch)?;
     sandbox::enter(sandbox::Thread::Loop).map_err(io::Error::other)?;
     let id = manager.add_subscriber(event_loop);
-    loop {
-        let event_loop = manager.subscriber_mut(id).map_err(io::Error::other)?;
-        if let Some(error) = event_loop.unwatched.take() {
-            return Err(io::Error::other(error));
-        }
-        if let Some(outcome) = event_loop.outcome.take() {
-            let order = event_loop.order.take();
-            // Whoever ordered it hears of it when all is given back.
-            drop(manager);
-            return Ok(Ended { outcome, order });
-        }
-        if event_loop.signalled {
-            // The signal is taken last: until then it tells a console not to wait, or its vCPU would not come back.
-            drop(manager);
-            let signal = signals.and_then(Signals::take).unwrap_or(Ending::Terminated);
-            return Ok(Ended { outcome: Outcome::Signal(signal), order: None });
-        }
-        match manager.run() {
-            Ok(_) => {}
-            Err(event_manager::Error::Epoll(e)) if e.errno() == libc::EINTR => {}
-            Err(error) => return Err(io::Error::other(error)),
+    match manager.subscriber_mut(id).map_err(io::Error::other)?.unwatched.take() {
+        Some(error) => Err(io::Error::other(error)),
+        None => Ok(Started { manager, id, signals }),
+    }
+}
+
+impl Started<'_> {
+    /// Serves the guest until it ends; everything it held is given back.
+    ///
+    /// # Errors
+    /// Nobody can be waited for any more.
+    pub fn run(self) -> io::Result<Ended> {
+        let Self { mut manager, id, signals } = self;
+        loop {
+            let event_loop = manager.subscriber_mut(id).map_err(io::Error::other)?;
+            if let Some(outcome) = event_loop.outcome.take() {
+                let order = event_loop.order.take();
+                // Whoever ordered it hears of it when all is given back.
+                drop(manager);
+                return Ok(Ended { outcome, order });
+            }
+            if event_loop.signalled {
+                // The signal is taken last: until then it tells a console not to wait, or its vCPU would not come back.
+                drop(manager);
+                let signal = signals.and_then(Signals::take).unwrap_or(Ending::Terminated);
+                return Ok(Ended { outcome: Outcome::Signal(signal), order: None });
+            }
+            match manager.run() {
+                Ok(_) => {}
+                Err(event_manager::Error::Epoll(e)) if e.errno() == libc::EINTR => {}
+                Err(error) => return Err(io::Error::other(error)),
+            }
         }
     }
 }
@@ -147,6 +188,8 @@ struct Loop<'a> {
     /// Somebody has asked for the end, which is not served yet, and something else was left undone for that.
     asked_to_end: bool,
     ipl_psw: Psw,
+    /// The guest's time while it is paused.
+    stopped_at: Option<Tod>,
     /// A descriptor that can't be watched: without it the loop would wait for ever.
     unwatched: Option<event_manager::Error>,
     outcome: Option<Outcome>,
@@ -156,7 +199,7 @@ struct Loop<'a> {
 
 impl<'a> Loop<'a> {
     fn new(machine: Machine, host: &'a Host, events: &'a Events, watch: Watch<'a>) -> io::Result<Self> {
-        let Machine { mut ap, vcpus, vm, sclp, reload, model } = machine;
+        let Machine { ap, vcpus, vm, sclp, reload, model } = machine;
         let (memory, counts) = (reload.memory.clone(), watch.counts.clone());
         let room = Arc::new(Room::new()?);
         let shared = Arc::new(Shared {
@@ -167,13 +210,12 @@ impl<'a> Loop<'a> {
             room: room.clone(),
             console: watch.console.clone(),
             counts,
+            kickers: vcpus.iter().map(|vcpu| vcpu.kicker()).collect(),
+            one_is_out: AtomicBool::new(false),
         });
-        let mut seats = Seats::new(vcpus, &shared)?;
+        let seats = Seats::new(vcpus, &shared)?;
         // Before the guest says anything.
-        let input = if watch.input { Some(Input::open(room)?) } else { None };
-        seats.run(IPL_CPU);
-        // What the guest has now is what later changes are told against; the guest need not wait for that.
-        ap.look_first(&*host.sysfs);
+        let input = if watch.input { Some(Input::open(room, watch.console.as_ref())?) } else { None };
         let look =
             TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
         Ok(Self {
@@ -190,6 +232,7 @@ impl<'a> Loop<'a> {
             signalled: false,
             asked_to_end: false,
             ipl_psw: Psw::default(),
+            stopped_at: None,
             unwatched: None,
             outcome: None,
             order: None,
@@ -212,9 +255,26 @@ impl<'a> Loop<'a> {
         self.seats.look_again();
     }
 
-    /// Whether the guest ends, and a reset is cut short for that.
+    /// Whether the guest ends, and what is under way is cut short for that.
     fn is_ending(&self) -> bool {
-        self.signalled || self.asked_to_end
+        self.signalled || self.asked_to_end || self.outcome.is_some()
+    }
+
+    /// Lets the guest begin.
+    fn begin(&mut self) {
+        self.seats.run(IPL_CPU);
+        // What the guest has now is what later changes are told against; the guest need not wait for that.
+        self.ap.look_first(&*self.host.sysfs);
+    }
+
+    /// Notes whether a CPU is out that the host may want to wake for an interruption.
+    fn note_who_is_out(&self) {
+        let one_is_out = self.seats.one_waits();
+        let one_was_out = self.shared.one_is_out.swap(one_is_out, Ordering::SeqCst);
+        if one_is_out && !one_was_out {
+            // It may have been wanted since it went.
+            self.shared.have_all_look();
+        }
     }
 
     fn serve(&mut self, Report { cpu, why }: Report) -> Result<(), KernelError> {
@@ -232,11 +292,15 @@ impl<'a> Loop<'a> {
             }
             Why::Refused(refused) => return Err(refused),
         }
+        self.note_who_is_out();
         // A reset that was cut short leaves all CPUs stopped.
-        if self.outcome.is_none() && !self.is_ending() && self.seats.all_at_rest() {
-            self.outcome = Some(match self.seats.first_wait() {
-                Some(cpu) => Outcome::DisabledWait { cpu, registers: self.seats.registers(cpu) },
-                None => Outcome::Stopped,
+        if !self.is_ending() && self.seats.all_at_rest() {
+            // How the guest ends is how the last CPU came to rest (as in QEMU, `target/s390x/helper.c: s390_handle_wait`,
+            // `sigp.c: do_stop_interrupt`).
+            self.outcome = Some(if self.seats.is_stopped(cpu) {
+                Outcome::Stopped
+            } else {
+                Outcome::DisabledWait { cpu, registers: self.seats.registers(cpu) }
             });
         }
         Ok(())
@@ -265,7 +329,10 @@ impl MutEventSubscriber for Loop<'_> {
         if let Some(input) = &self.input {
             add(&input.as_fd(), token::INPUT);
         }
-        self.unwatched = failed;
+        match failed {
+            Some(error) => self.unwatched = Some(error),
+            None => self.begin(),
+        }
     }
 
     fn process(&mut self, event: event_manager::Events, ops: &mut EventOps) {

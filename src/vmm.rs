@@ -11,13 +11,13 @@
 use crate::{
     config::{Config, ConsoleTarget},
     console::{self, Console, Stop},
-    control::{Act, Counters, Mailbox, Refusal, Reply, Request, VmInfo, VmState, answer_for_host},
+    control::{Act, Counters, Mailbox, Question, Refusal, Reply, Request, VmInfo, VmState, answer_for_host},
     counts::{ApHappening, Counts},
-    event::{Event, Events},
+    event::{EndCause, Event, Events},
     exit_status::ExitStatus,
     guest::RunError,
     host::Host,
-    machine::Machine,
+    machine::{Machine, chain},
     outcome::Outcome,
     plan::plan,
     run::{self, Ended, Managed, Order, Watch},
@@ -89,7 +89,7 @@ impl<'a> Vmm<'a> {
     pub fn run(mut self, config: Config, after: After) -> Result<Verdict, RunError> {
         let ready = self.build(&config)?;
         self.guest = Some(Guest::new(config));
-        match self.live(ready, after)? {
+        match self.live(ready, None, after)? {
             Some(verdict) => Ok(verdict),
             None => self.serve(after),
         }
@@ -128,10 +128,14 @@ impl<'a> Vmm<'a> {
     /// Answers what is asked while no guest runs.
     fn answer(&mut self, request: Request, after: After) -> Result<Option<Verdict>, RunError> {
         match request {
-            Request::Info(reply) => reply.send(self.info()),
-            Request::Host(reply) => reply.send(answer_for_host(self.host)),
-            Request::Counters(reply) => reply.send(Ok(self.counters())),
-            Request::AddDevice(_, reply) => reply.send(Err(self.not_running())),
+            Request::Question(Question::Info(reply)) => reply.send(self.info()),
+            Request::Question(Question::Host(reply)) => reply.send(answer_for_host(self.host)),
+            Request::Question(Question::Counters(reply)) => reply.send(Ok(self.counters())),
+            Request::AddDevice(device, reply) => {
+                // Who is answered finds the files closed that came with it.
+                drop(device);
+                reply.send(Err(self.not_running()));
+            }
             Request::RemoveDevice(_, reply) => reply.send(Err(self.not_running())),
             Request::Create(config, reply) => reply.send(self.create(*config)),
             Request::Act(Act::Boot, reply) => return self.boot(reply, after),
@@ -182,10 +186,7 @@ impl<'a> Vmm<'a> {
             return Ok(None);
         };
         match self.build(&guest.config) {
-            Ok(ready) => {
-                reply.send(Ok(()));
-                self.live(ready, after)
-            }
+            Ok(ready) => self.live(ready, Some(reply), after),
             Err(error) => {
                 reply.send(Err(Refusal::Boot(error)));
                 Ok(None)
@@ -204,7 +205,7 @@ impl<'a> Vmm<'a> {
         if let Some(signals) = &self.signals {
             stop.push(signals.clone());
         }
-        let (consoles, console) = console::open(&config.console, stop)?;
+        let (consoles, console) = console::open(&config.console, config.line_mode, stop)?;
         sandbox::keep_to(Files::of_guest(config, host), true)?;
         let mut machine = plan.build(&*host.hypervisor, consoles)?;
         events.send(&Event::VmBuilt { cpu, vcpus: config.vcpus, memory: config.memory.bytes() });
@@ -219,8 +220,13 @@ impl<'a> Vmm<'a> {
         Ok(Ready { machine, console })
     }
 
-    /// Runs the guest to its end; a verdict if the VMM ends with it.
-    fn live(&mut self, ready: Ready, after: After) -> Result<Option<Verdict>, RunError> {
+    /// Runs the guest to its end, and answers whoever has booted it; a verdict if the VMM ends with it.
+    fn live(
+        &mut self,
+        ready: Ready,
+        booted: Option<Reply<()>>,
+        after: After,
+    ) -> Result<Option<Verdict>, RunError> {
         let Ready { machine, console } = ready;
         let Some(guest) = &mut self.guest else { return Ok(None) };
         let watch = Watch {
@@ -230,9 +236,34 @@ impl<'a> Vmm<'a> {
             managed: Some(Managed { mailbox: &self.mailbox, config: &guest.config }),
             counts: self.counts.clone(),
         };
-        let Ended { outcome, order } =
-            run::run(machine, self.host, self.events, watch).map_err(RunError::Loop)?;
+        let started = match run::start(machine, self.host, self.events, watch) {
+            Ok(started) => started,
+            Err(error) => return self.not_started(RunError::Loop(error), booted),
+        };
+        if let Some(booted) = booted {
+            booted.send(Ok(()));
+        }
+        let ended = started.run().map_err(RunError::Loop)?;
         guest.has_ended = true;
+        self.ended(ended, console, after)
+    }
+
+    /// A guest that was built does not run: only who has booted it by order need know.
+    fn not_started(&self, error: RunError, booted: Option<Reply<()>>) -> Result<Option<Verdict>, RunError> {
+        let Some(booted) = booted else { return Err(error) };
+        let (status, reason) = (error.status().code(), chain(&error));
+        self.events.send(&Event::GuestEnded { cause: EndCause::HostError, status, reason });
+        booted.send(Err(Refusal::Boot(error)));
+        Ok(None)
+    }
+
+    /// The guest has ended; a verdict if the VMM ends with it.
+    fn ended(
+        &mut self,
+        Ended { outcome, order }: Ended,
+        console: Console,
+        after: After,
+    ) -> Result<Option<Verdict>, RunError> {
         let written = console.close();
         let (status, reason) = (outcome.status(), outcome.to_string());
         self.tell_of_the_end(&outcome);
@@ -253,7 +284,7 @@ impl<'a> Vmm<'a> {
         match all_written {
             Err(lost) if ends => Err(lost.into()),
             Err(lost) => {
-                tracing::error!("{}", crate::machine::chain(&lost));
+                tracing::error!("{}", chain(&lost));
                 Ok(None)
             }
             Ok(()) => Ok(ends.then_some((status, reason))),

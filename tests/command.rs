@@ -1,8 +1,11 @@
 //! adjunct as its users run it.
 
 use std::{
+    io::Read,
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::Duration,
 };
 
 /// The mediated devices of the built-in host.
@@ -67,4 +70,21 @@ pub(crate) fn host_file(dir: &std::path::Path, toml: &str) -> PathBuf {
     let file = dir.join("host.toml");
     std::fs::write(&file, toml).expect("writable");
     file
+}
+
+/// What there is to say of an adjunct when a client of it has failed: that may be its fault. It is ended.
+pub(crate) fn post_mortem(adjunct: &mut Child) -> String {
+    // Or it ends a moment later: a client may be faster.
+    let ended = (0..50).find_map(|_| {
+        let ended = adjunct.try_wait().expect("it can be waited for");
+        if ended.is_none() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        ended
+    });
+    let _ = adjunct.kill();
+    let mut said = String::new();
+    adjunct.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+    let how = ended.map_or_else(|| "still ran".to_owned(), |status| format!("had ended: {status}"));
+    format!("adjunct {how}; it had said:\n{said}")
 }

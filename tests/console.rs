@@ -6,6 +6,8 @@ use crate::{
     lifecycle::{END_WELL, image},
 };
 use adjunct::console::input::{Input, Room};
+use adjunct_devices::sclp::to_ebcdic;
+use command_fds::{CommandFdExt, FdMapping};
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -27,30 +29,68 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// Enables its console, writes what is at 0x3100, and calls for what has been typed until there is something: then it goes
+/// on at 0x654, with the SCCB that has it at %r11.
+#[rustfmt::skip]
+const LISTENS: &[u16] = &[
+    0xb700, 0x0800,                 // 600       lctl  %c0,%c0,0x800   service signals
+    0xa7b8, 0x4000,                 // 604       lhi   %r11,0x4000     input
+    0xa7c8, 0x5000,                 // 608       lhi   %r12,0x5000     output
+    0x5810, 0x0804,                 // 60c       l     %r1,0x804       WRITE EVENT MASK
+    0xa728, 0x3000,                 // 610       lhi   %r2,0x3000
+    0xa7e5, 0x0041,                 // 614       bras  %r14,call
+    0x5810, 0x0808,                 // 618       l     %r1,0x808       WRITE EVENT DATA
+    0xa728, 0x3100,                 // 61c       lhi   %r2,0x3100
+    0xa7e5, 0x003b,                 // 620       bras  %r14,call
+    0x5810, 0x080c,                 // 624 read: l     %r1,0x80c       READ EVENT DATA
+    0x182b,                         // 628       lr    %r2,%r11
+    0xd705, 0xb002, 0xb002,         // 62a       xc    2(6,%r11),2(%r11)
+    0xe544, 0xb000, 0x1000,         // 630       mvhhi 0(%r11),4096
+    0xa7e5, 0x0030,                 // 636       bras  %r14,call
+    0xd501, 0xb006, 0x0810,         // 63a       clc   6(2,%r11),0x810
+    0xa784, 0x000a,                 // 640       je    got
+    0x9101, 0x0083,                 // 644       tm    0x83,1          something waits
+    0xa714, 0xffee,                 // 648       jo    read
+    0xa7e5, 0x0027,                 // 64c       bras  %r14,wait
+    0xa7f4, 0xffea,                 // 650       j     read
+];
+
+/// At 0x696.
+#[rustfmt::skip]
+const CALLS: &[u16] = &[
+    0xb220, 0x0012,                 // 696 call: servc %r1,%r2
+    0xb2b2, 0x0820,                 // 69a wait: lpswe 0x820           enabled wait
+    0x07fe,                         // 69e       br    %r14            the interruption
+];
+
+/// A guest that listens to the events of `receives`, may write those of `sends`, and first writes `ready`.
+fn listener(receives: u32, sends: u32, ready: &[u8], elsewhere: &[(usize, &[u8])]) -> (TempDir, PathBuf) {
+    let code = |code: &[u16]| code.iter().flat_map(|halfword| halfword.to_be_bytes()).collect::<Vec<u8>>();
+    let psw = |mask: u64, address: u64| [mask.to_be_bytes(), address.to_be_bytes()].concat();
+    let words = [0x0000_0200_u32, 0x0078_0005, 0x0076_0005, 0x0077_0005, 0x0020_0000].map(u32::to_be_bytes);
+    let mask = [0x001c_0000_u32, 0, 4, receives, sends, 0, 0].map(u32::to_be_bytes).concat();
+    image(
+        &[0xa7f4_0200], // j 600
+        &[
+            &[
+                (0x1b0, &psw(0x0000_0001_8000_0000, 0x69e)[..]),
+                (0x600, &code(LISTENS)),
+                (0x696, &code(CALLS)),
+                (0x800, &words.concat()),
+                (0x820, &psw(0x0102_0001_8000_0000, 0xecc0)),
+                (0x3000, &mask),
+                (0x3100, ready),
+            ],
+            elsewhere,
+        ]
+        .concat(),
+    )
+}
+
 /// Writes "ready", then whatever it reads at the ASCII console, until something that it reads begins with `q`.
 fn echo() -> (TempDir, PathBuf) {
     #[rustfmt::skip]
-    let code: &[u16] = &[
-        0xb700, 0x0800,                 // 600       lctl  %c0,%c0,0x800   service signals
-        0xa7b8, 0x4000,                 // 604       lhi   %r11,0x4000     input
-        0xa7c8, 0x5000,                 // 608       lhi   %r12,0x5000     output
-        0x5810, 0x0804,                 // 60c       l     %r1,0x804       WRITE EVENT MASK
-        0xa728, 0x3000,                 // 610       lhi   %r2,0x3000
-        0xa7e5, 0x0041,                 // 614       bras  %r14,call
-        0x5810, 0x0808,                 // 618       l     %r1,0x808       WRITE EVENT DATA
-        0xa728, 0x3100,                 // 61c       lhi   %r2,0x3100
-        0xa7e5, 0x003b,                 // 620       bras  %r14,call
-        0x5810, 0x080c,                 // 624 read: l     %r1,0x80c       READ EVENT DATA
-        0x182b,                         // 628       lr    %r2,%r11
-        0xd705, 0xb002, 0xb002,         // 62a       xc    2(6,%r11),2(%r11)
-        0xe544, 0xb000, 0x1000,         // 630       mvhhi 0(%r11),4096
-        0xa7e5, 0x0030,                 // 636       bras  %r14,call
-        0xd501, 0xb006, 0x0810,         // 63a       clc   6(2,%r11),0x810
-        0xa784, 0x000a,                 // 640       je    got
-        0x9101, 0x0083,                 // 644       tm    0x83,1          something waits
-        0xa714, 0xffee,                 // 648       jo    read
-        0xa7e5, 0x0027,                 // 64c       bras  %r14,wait
-        0xa7f4, 0xffea,                 // 650       j     read
+    let got: &[u16] = &[
         0x4850, 0xb008,                 // 654 got:  lh    %r5,8(%r11)     length of the event
         0xa75a, 0xffff,                 // 658       ahi   %r5,-1
         0x4050, 0xc008,                 // 65c       sth   %r5,8(%r12)
@@ -69,26 +109,52 @@ fn echo() -> (TempDir, PathBuf) {
         0x9571, 0xb00f,                 // 68a       cli   15(%r11),'q'
         0xa774, 0xffcb,                 // 68e       jne   read
         0xb2b2, 0x0400,                 // 692       lpswe 0x400
-        0xb220, 0x0012,                 // 696 call: servc %r1,%r2
-        0xb2b2, 0x0820,                 // 69a wait: lpswe 0x820           enabled wait
-        0x07fe,                         // 69e       br    %r14            the interruption
     ];
-    let code: Vec<u8> = code.iter().flat_map(|halfword| halfword.to_be_bytes()).collect();
-    let psw = |mask: u64, address: u64| [mask.to_be_bytes(), address.to_be_bytes()].concat();
-    let words = [0x0000_0200_u32, 0x0078_0005, 0x0076_0005, 0x0077_0005, 0x0020_0000].map(u32::to_be_bytes);
-    let mask = [0x001c_0000_u32, 0, 4, 0x40, 0x40, 0, 0].map(u32::to_be_bytes).concat();
+    let got: Vec<u8> = got.iter().flat_map(|halfword| halfword.to_be_bytes()).collect();
     let ready = b"\0\x14\0\0\0\0\0\0\0\x0c\x1a\0\0\0ready\n";
-    image(
-        &[0xa7f4_0200], // j 600
-        &[
-            (0x1b0, &psw(0x0000_0001_8000_0000, 0x69e)),
-            (0x600, &code),
-            (0x800, &words.concat()),
-            (0x820, &psw(0x0102_0001_8000_0000, 0xecc0)),
-            (0x3000, &mask),
-            (0x3100, ready),
-            (0x500a, &[0x1a]),
-        ],
+    listener(0x40, 0x40, ready, &[(0x654, &got), (0x500a, &[0x1a])])
+}
+
+/// Writes "ready", then each line that it reads at the line-mode console, until one begins with `q`. All in EBCDIC, and where
+/// the architecture has it (`drivers/s390/char/sclp.h`).
+fn line_echo() -> (TempDir, PathBuf) {
+    #[rustfmt::skip]
+    let got: &[u16] = &[
+        0xe350, 0xb01c, 0x0090,         // 6a0       llgc  %r5,28(%r11)    length of the text, and 2
+        0xa75a, 0x0022,                 // 6a6       ahi   %r5,34
+        0x4050, 0xc000,                 // 6aa       sth   %r5,0(%r12)     SCCB
+        0xa75a, 0xfff8,                 // 6ae       ahi   %r5,-8
+        0x4050, 0xc008,                 // 6b2       sth   %r5,8(%r12)     event
+        0xa75a, 0xfffa,                 // 6b6       ahi   %r5,-6
+        0x4050, 0xc00e,                 // 6ba       sth   %r5,14(%r12)    message data block
+        0xa75a, 0xfff4,                 // 6be       ahi   %r5,-12
+        0x4050, 0xc01a,                 // 6c2       sth   %r5,26(%r12)    its text
+        0xa75a, 0xfff6,                 // 6c6       ahi   %r5,-10
+        0x1895,                         // 6ca       lr    %r9,%r5
+        0x1875,                         // 6cc       lr    %r7,%r5
+        0x4160, 0xc024,                 // 6ce       la    %r6,36(%r12)
+        0x4180, 0xb01e,                 // 6d2       la    %r8,30(%r11)
+        0xa868, 0x0000,                 // 6d6 more: mvcle %r6,%r8,0
+        0xa714, 0xfffe,                 // 6da       jo    more
+        0x5810, 0x0808,                 // 6de       l     %r1,0x808
+        0x182c,                         // 6e2       lr    %r2,%r12
+        0xa7e5, 0xffd9,                 // 6e4       bras  %r14,call
+        0x9598, 0xb01e,                 // 6e8       cli   30(%r11),'q'
+        0xa774, 0xff9c,                 // 6ec       jne   read
+        0xb2b2, 0x0400,                 // 6f0       lpswe 0x400
+    ];
+    let got: Vec<u8> = got.iter().flat_map(|halfword| halfword.to_be_bytes()).collect();
+    // A message with a message data block (1, "MDB " in EBCDIC, revision 1) with a text (4).
+    let message = b"\0\0\x02\0\0\0\0\0\0\x01\xd4\xc4\xc2\x40\0\0\0\x01\0\0\0\x04";
+    let mut ready = [&[0; 8][..], message, &[0; 6], &to_ebcdic("ready")].concat();
+    for (at, length) in [(1, 41), (9, 33), (15, 27), (27, 15)] {
+        ready[at] = length;
+    }
+    listener(
+        0x8000_0000,
+        0x4000_0000,
+        &ready,
+        &[(0x654, &[0xa7, 0xf4, 0, 0x26]), (0x6a0, &got), (0x5008, message)],
     )
 }
 
@@ -235,6 +301,58 @@ fn at_a_terminal_the_escape_is_told_and_all_other_keys_are_the_guests() {
 }
 
 #[test]
+fn at_a_terminal_a_line_is_seen_as_it_is_typed_and_goes_to_the_line_mode_console_when_it_is_finished() {
+    let (_dir, file) = line_echo();
+    let mut session =
+        Session::start(&["run", "--host", "sim", "--line-mode", "--kernel", &file.display().to_string()]);
+    session.sees("ready\r\n");
+    assert!(session.is_raw());
+    session.types("vary onn");
+    // Only whoever types has it until now: the guest would have written it back as a line of its own.
+    session.sees("vary onn");
+    session.types("\x7f 3\r");
+    session.sees("\x08 \x08 3\r\nvary on 3\r\n");
+    session.types("\x01h");
+    session.sees("Ctrl-A Ctrl-A  sends Ctrl-A to the guest");
+    session.types("half a line\x01x");
+    session.ends_with(0).is_as_before();
+}
+
+#[test]
+fn lines_of_a_pipe_reach_the_line_mode_console_and_come_back_as_text() {
+    lines_come_back("sim");
+}
+
+/// Lines that a guest on `host` reads and writes.
+pub(crate) fn lines_come_back(host: &str) {
+    let (_dir, file) = line_echo();
+    let mut adjunct = command();
+    adjunct.args(["run", "--host", host, "--memory", "1M", "--line-mode", "--kernel"]).arg(&file);
+    let mut adjunct = adjunct.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut to = adjunct.stdin.take().expect("a pipe");
+    // More lines than wait in the console, one longer than it takes, one empty, and signs beyond ASCII.
+    let lines: String = (0..40).map(|n| format!("line {n}\n")).collect();
+    let text = format!("{lines}{}\n\nGröße [5] 10^3 {{|}}\nquit\n", "x".repeat(300));
+    to.write_all(text.as_bytes()).expect("there is room");
+    let ran: Ran = adjunct.wait_with_output().expect("it ends").into();
+    let want = format!("ready\n{lines}{}\n\nGröße [5] 10^3 {{|}}\nquit\n", "x".repeat(251));
+    assert_eq!((ran.status, ran.stdout), (0, want));
+}
+
+#[test]
+fn apcheck_writes_its_table_to_the_line_mode_console_too() {
+    let table = |words: &[&str]| {
+        let ran: Ran =
+            command().args(["run", "--host", "sim"]).args(words).output().expect("it starts").into();
+        assert_eq!(ran.status, 0, "{ran:?}");
+        ran.stdout
+    };
+    let ascii = table(&[]);
+    assert!(ascii.starts_with("apcheck "), "{ascii}");
+    assert_eq!(table(&["--line-mode"]), ascii);
+}
+
+#[test]
 fn the_terminal_is_as_it_was_however_the_guest_ends() {
     let (session, _dir) = Session::with_echo();
     session.types("q");
@@ -263,7 +381,7 @@ fn the_terminal_is_as_it_was_however_the_guest_ends() {
 #[should_panic(expected = "on purpose")]
 fn panics_at_a_terminal() {
     let room = Room::new().expect("an eventfd");
-    let _input = Input::open(room.into()).expect("an epoll");
+    let _input = Input::open(room.into(), None).expect("an epoll");
     panic!("on purpose");
 }
 
@@ -389,6 +507,34 @@ fn who_closes_the_console_has_seen_enough_and_the_guest_goes_on_to_its_end() {
     to.write_all(b"q").expect("there is room");
     let ran: Ran = adjunct.wait_with_output().expect("it ends").into();
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn who_stops_reading_events_ends_nobody_and_that_they_are_lost_is_said_at_the_end() {
+    let (_dir, file) = echo();
+    let (events, to_events) = std::io::pipe().expect("a pipe");
+    let mut adjunct = command();
+    adjunct.args(["run", "--host", "sim", "--event-monitor", "fd=5", "--kernel"]).arg(&file);
+    adjunct
+        .fd_mappings(vec![FdMapping { parent_fd: to_events.into(), child_fd: 5 }])
+        .expect("no number twice");
+    adjunct.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = adjunct.spawn().expect("it starts");
+    // It has our end too, as long as it is there.
+    drop(adjunct);
+    let mut from = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    from.read_line(&mut line).expect("readable");
+    assert_eq!(line, "ready\n");
+    drop(events);
+    let mut to = child.stdin.take().expect("a pipe");
+    to.write_all(b"q").expect("there is room");
+    let mut echoed = String::new();
+    from.read_to_string(&mut echoed).expect("text");
+    assert_eq!(echoed, "q", "the guest goes on");
+    let ran: Ran = child.wait_with_output().expect("it ends").into();
+    assert_eq!(ran.status, 5, "{ran:?}");
+    assert!(ran.stderr.contains("--event-monitor fd=5: it can't be written: Broken pipe"), "{}", ran.stderr);
 }
 
 fn run_to(file: &Path, words: &[&str], stderr: Stdio) -> Ran {

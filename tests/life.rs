@@ -1,14 +1,14 @@
 //! The life of a guest as those see it who steer it: created, booted, paused, plugged, reset, shut down.
 
 use crate::{
-    command::MDEV,
+    command::{MDEV, command},
     lifecycle::{FOR_EVER, FullPipe, UNTIL_IT_IS_GONE, image, talker},
     qmp::client::Guest,
 };
 use adjunct::{
     config::{Config, Image, VfioApOption},
     control::{Handle, Refusal, VcpuState, VmState, mailbox},
-    event::{DetachReason, Event, Events, Subscription},
+    event::{DetachReason, Event, Events, Reset, Subscription},
     exit_status::ExitStatus,
     host::{Host, builtin},
     machine::chain,
@@ -16,16 +16,21 @@ use adjunct::{
 };
 use adjunct_ap::Sysfs;
 use adjunct_simulator::{Fault, SimHost};
+use command_fds::{CommandFdExt, FdMapping};
 use serde_json::json;
 use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
     path::Path,
+    process::{Child, Command},
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 
 /// Somebody who steers a VMM, and hears what happens.
-struct Operator {
-    handle: Handle,
+pub(crate) struct Operator {
+    pub(crate) handle: Handle,
     events: Subscription,
 }
 
@@ -38,7 +43,7 @@ impl Drop for Operator {
 
 impl Operator {
     /// The next event that `wanted` picks; others are passed over.
-    fn hear<T>(&mut self, wanted: impl FnMut(Event) -> Option<T>) -> T {
+    pub(crate) fn hear<T>(&mut self, wanted: impl FnMut(Event) -> Option<T>) -> T {
         self.events.find_map(wanted).expect("it happens")
     }
 
@@ -51,13 +56,13 @@ impl Operator {
         self.handle.info().expect("there is a guest").state
     }
 
-    fn boot(&self, kernel: &Path, device: Option<&str>) {
+    pub(crate) fn boot(&self, kernel: &Path, device: Option<&str>) {
         self.handle.create(config(kernel, device)).expect("there is no guest");
         self.handle.boot().expect("it boots");
     }
 }
 
-fn config(kernel: &Path, device: Option<&str>) -> Config {
+pub(crate) fn config(kernel: &Path, device: Option<&str>) -> Config {
     let device = device.map(option);
     Config { kernel: Image::File(kernel.to_owned()), ..Config::apcheck(device) }
 }
@@ -67,7 +72,7 @@ fn option(mdev: &str) -> VfioApOption {
 }
 
 /// A VMM on `host` without a guest, steered by `steer`; how it ended.
-fn steered(host: &SimHost, steer: impl FnOnce(&mut Operator)) -> (ExitStatus, String) {
+pub(crate) fn steered(host: &SimHost, steer: impl FnOnce(&mut Operator)) -> (ExitStatus, String) {
     let (handle, mailbox) = mailbox().expect("an eventfd");
     let events = Events::default();
     let mut operator = Operator { handle, events: events.subscribe().expect("an eventfd") };
@@ -80,7 +85,7 @@ fn steered(host: &SimHost, steer: impl FnOnce(&mut Operator)) -> (ExitStatus, St
     })
 }
 
-fn host() -> SimHost {
+pub(crate) fn host() -> SimHost {
     builtin().expect("the built-in host is right")
 }
 
@@ -172,8 +177,8 @@ fn heartbeat() -> (tempfile::TempDir, std::path::PathBuf) {
     image(&[0xa728_0001, 0x8302_0308], &[(0, &psw)])
 }
 
-fn beat(event: Event) -> Option<()> {
-    matches!(event, Event::GuestReset { kind } if kind == "load-normal").then_some(())
+pub(crate) fn beat(event: Event) -> Option<()> {
+    matches!(event, Event::GuestReset { kind: Reset::LoadNormal }).then_some(())
 }
 
 #[test]
@@ -202,7 +207,7 @@ fn a_reset_loads_the_guest_again_and_leaves_it_paused_if_it_was() {
     // Waits at once; only a reset makes it count once more.
     let wait = 0x0202_0001_8000_0000_u64.to_be_bytes();
     let (_dir, kernel) = image(&[0xb2b2_0420], &[(0x420, &wait), (0x428, &[0; 8])]);
-    let reset = |event| matches!(event, Event::GuestReset { kind } if kind == "external").then_some(());
+    let reset = |event| matches!(event, Event::GuestReset { kind: Reset::External }).then_some(());
     steered(&host(), |operator| {
         let handle = operator.handle.clone();
         operator.boot(&kernel, None);
@@ -593,23 +598,147 @@ fn a_cpu_whose_console_nobody_reads_takes_orders() {
     });
 }
 
+/// Keeps the host from an act; a test that fails keeps nobody waiting.
+struct Door<'a>(&'a SimHost);
+
+impl<'a> Door<'a> {
+    fn closed(host: &'a SimHost, request: &str) -> Self {
+        host.acts().plan(Fault::of(request).held_at("door"));
+        Self(host)
+    }
+
+    fn wait(&self) {
+        self.0.acts().wait_until_held("door");
+    }
+}
+
+impl Drop for Door<'_> {
+    fn drop(&mut self) {
+        self.0.acts().forget_plans();
+    }
+}
+
+/// What has the host reset queues: asked of a guest that has `ap0`, or gets it by that.
+type Slow = fn(&Handle) -> Result<(), Refusal>;
+
+/// Each with whether the guest has a device before, and the act of the host that can take its time.
+const SLOW: [(Slow, Option<&str>, &str); 4] = [
+    (|handle| handle.add_device(option(MDEV[0])).map(drop), None, "VFIO_DEVICE_RESET"),
+    (|handle| handle.remove_device("ap0"), Some(MDEV[0]), "VFIO_DEVICE_SET_IRQS"),
+    (Handle::reset, Some(MDEV[0]), "VFIO_DEVICE_RESET"),
+    (Handle::reboot, Some(MDEV[0]), "VFIO_DEVICE_RESET"),
+];
+
 #[test]
 fn an_end_that_is_ordered_does_not_wait_for_the_host_to_reset_queues() {
+    let (_dir, kernel) = image(&[FOR_EVER], &[]);
+    for (ask, device, request) in SLOW {
+        let host = host();
+        steered(&host, |operator| {
+            let handle = &operator.handle;
+            operator.boot(&kernel, device);
+            thread::scope(|scope| {
+                let door = Door::closed(&host, request);
+                let asking = scope.spawn(|| ask(handle));
+                door.wait();
+                handle.shutdown().expect("it runs");
+                assert_says(asking.join().expect("it does not panic"), &["the guest ended first"]);
+                assert_eq!(host.acts().release("door"), 1, "the host is at it still");
+            });
+            assert_eq!(operator.state(), VmState::Shutdown);
+        });
+    }
+}
+
+#[test]
+fn who_asks_about_a_guest_does_not_wait_for_the_host_to_reset_queues_and_who_changes_it_does() {
+    let (_dir, kernel) = image(&[FOR_EVER], &[]);
+    for (ask, device, request) in SLOW {
+        let host = host();
+        steered(&host, |operator| {
+            let handle = &operator.handle;
+            operator.boot(&kernel, device);
+            thread::scope(|scope| {
+                let door = Door::closed(&host, request);
+                let asking = scope.spawn(|| ask(handle));
+                door.wait();
+                let exits = || handle.counters().expect("always").exits;
+                let before = exits();
+                let pausing = scope.spawn(|| handle.pause());
+                for _ in 0..100 {
+                    assert_eq!(operator.state(), VmState::Running);
+                    assert_eq!(exits(), before, "no CPU is taken out of the guest yet");
+                    handle.host().expect("always");
+                }
+                assert_eq!(host.acts().release("door"), 1, "the host was at it all the time");
+                asking.join().expect("it does not panic").expect("it can be");
+                pausing.join().expect("it does not panic").expect("it runs");
+            });
+            assert_eq!(operator.state(), VmState::Paused);
+        });
+    }
+}
+
+#[test]
+fn a_device_that_is_being_unplugged_is_gone_for_the_next_who_asks_for_it() {
     let host = host();
     let (_dir, kernel) = image(&[FOR_EVER], &[]);
     steered(&host, |operator| {
-        let handle = operator.handle.clone();
-        operator.boot(&kernel, Some(MDEV[1]));
-        host.acts().plan(Fault::of("VFIO_DEVICE_RESET").held_at("door"));
+        let handle = &operator.handle;
+        operator.boot(&kernel, Some(MDEV[0]));
         thread::scope(|scope| {
-            let resetting = scope.spawn(|| handle.reset());
-            host.acts().wait_until_held("door");
-            handle.shutdown().expect("it runs");
-            assert!(resetting.join().expect("it does not panic").is_ok());
+            let door = Door::closed(&host, "VFIO_DEVICE_SET_IRQS");
+            let first = scope.spawn(|| handle.remove_device("ap0"));
+            door.wait();
+            assert_eq!(handle.info().expect("it runs").device, None);
+            let second = scope.spawn(|| handle.remove_device("ap0"));
+            let other = scope.spawn(|| handle.add_device(option(MDEV[1])));
+            operator.state();
+            drop(door);
+            first.join().expect("it does not panic").expect("it is there");
+            // Whichever of the two was first.
+            let refused = second.join().expect("it does not panic");
+            let added = other.join().expect("it does not panic").expect("there is none any more");
+            match refused {
+                Ok(()) => assert_eq!(handle.info().expect("it runs").device, None),
+                refused => {
+                    assert_says(refused, &["no device \"ap0\"", "it has none"]);
+                    assert_eq!(handle.info().expect("it runs").device, Some(added));
+                }
+            }
         });
-        assert_eq!(operator.state(), VmState::Shutdown);
-        assert_eq!(host.acts().release("door"), 1);
     });
+    assert_eq!(host.acts().held(), Vec::<String>::new());
+}
+
+#[test]
+fn a_guest_can_be_asked_about_and_ended_while_the_host_takes_its_device_back() {
+    let (_dir, kernel) = image(&[FOR_EVER], &[]);
+    let detached = |event| matches!(event, Event::ApDetached { .. }).then_some(());
+    for ends in [false, true] {
+        let host = host();
+        steered(&host, |operator| {
+            operator.boot(&kernel, Some(MDEV[0]));
+            thread::scope(|scope| {
+                let door = Door::closed(&host, "VFIO_DEVICE_SET_IRQS");
+                let remove = format!("{}/remove", &MDEV[0]["/sys/".len()..]);
+                let removing = scope.spawn({
+                    let host = &host;
+                    move || host.write(&remove, "1")
+                });
+                door.wait();
+                assert_eq!(operator.state(), VmState::Running);
+                if ends {
+                    operator.handle.shutdown().expect("it runs");
+                }
+                drop(door);
+                removing.join().expect("it does not panic").expect("it is given back");
+            });
+            if !ends {
+                operator.hear(detached);
+            }
+        });
+    }
 }
 
 /// Each of eight CPUs gives orders to a CPU that is not there, without end.
@@ -684,6 +813,126 @@ fn who_steers_a_guest_does_not_wait_for_the_reader_of_its_events() {
         drop(operator);
         vmm.join().expect("it does not panic").expect("it is told to end");
     });
+}
+
+/// CPU 0 starts CPU 1 and waits for interruptions; CPU 1 waits for nothing.
+fn one_is_out() -> (tempfile::TempDir, std::path::PathBuf) {
+    let code = [
+        0xa748_0001, // lhi   %r4,1
+        0xae24_0006, // sigp  %r2,%r4,6     restart
+        0xb2b2_0420, // lpswe 0x420         enabled wait
+    ];
+    let psw = |mask: u64, address: u64| [mask.to_be_bytes(), address.to_be_bytes()].concat();
+    let restart = psw(0x0002_0000_8000_0000, 0xdead);
+    image(&code, &[(0x1a0, &restart), (0x420, &psw(0x0306_0001_8000_0000, 0))])
+}
+
+#[test]
+fn cpus_that_sleep_look_at_what_is_pending_while_another_waits_for_nothing() {
+    let (_dir, kernel) = one_is_out();
+    steered(&host(), |operator| {
+        let handle = &operator.handle;
+        handle.create(Config { vcpus: 2, ..config(&kernel, None) }).expect("there is none");
+        handle.boot().expect("it boots");
+        let is_out = || handle.info().expect("it runs").vcpus[1].state == VcpuState::DisabledWait;
+        while !is_out() {}
+        let kicks = || handle.counters().expect("always").exits.get("kick").copied().unwrap_or_default();
+        let comes = |kick: u64| (0..100_000).any(|_| kicks() == kick);
+        assert!(comes(1), "something may have been pending when it went");
+        handle.add_device(option(MDEV[0])).expect("there is none");
+        assert!(comes(2), "a machine check is pending");
+    });
+}
+
+/// An adjunct that waits for orders, and one connection to it.
+struct Serving {
+    child: Child,
+    api: BufReader<UnixStream>,
+    _dir: tempfile::TempDir,
+}
+
+impl Serving {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let socket = dir.path().join("api");
+        let listener = UnixListener::bind(&socket).expect("nobody is there");
+        let mut command = command();
+        command.args(["serve", "--host", "sim", "--api-socket", "fd=3"]);
+        let mapping = FdMapping { parent_fd: listener.into(), child_fd: 3 };
+        let child = command.fd_mappings(vec![mapping]).expect("one mapping").spawn().expect("adjunct starts");
+        let api = BufReader::new(UnixStream::connect(&socket).expect("it listens"));
+        Self { child, api, _dir: dir }
+    }
+
+    /// Status and body of what is answered.
+    fn ask(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        let head = format!("{method} /api/v1/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n");
+        self.api.get_mut().write_all(format!("{head}\r\n{body}").as_bytes()).expect("it reads");
+        let mut line = || {
+            let mut line = String::new();
+            self.api.read_line(&mut line).expect("text");
+            line
+        };
+        let status = line().split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let mut length = 0;
+        loop {
+            let line = line().to_ascii_lowercase();
+            match line.trim_end().split_once(": ") {
+                Some(("content-length", number)) => length = number.parse().expect("a number"),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let mut body = vec![0; length];
+        self.api.read_exact(&mut body).expect("it is there");
+        (status, String::from_utf8(body).expect("text"))
+    }
+
+    /// Leaves it so many files more than it has.
+    fn limit_files(&self, spare: usize) {
+        let id = self.child.id();
+        let files = std::fs::read_dir(format!("/proc/{id}/fd")).expect("it runs");
+        let number = |file: std::io::Result<std::fs::DirEntry>| file.ok()?.file_name().to_str()?.parse().ok();
+        let taken: BTreeSet<u64> = files.filter_map(number).collect();
+        let limit = (0..).filter(|number| !taken.contains(number)).nth(spare).expect("numbers have no end");
+        let limit = format!("--nofile={limit}:");
+        let ran = Command::new("prlimit").args(["--pid", &id.to_string(), &limit]).status();
+        assert!(ran.expect("util-linux is there").success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_guest_that_lacks_a_file_is_not_booted_and_the_vmm_stays() {
+    let (_dir, kernel) = image(&[FOR_EVER], &[]);
+    let mut vmm = Serving::start();
+    let config = json!({
+        "payload": { "kernel": kernel },
+        "console": { "mode": "Off" },
+        "devices": [{ "id": "ap0", "path": MDEV[0] }],
+    });
+    assert_eq!(vmm.ask("PUT", "vm.create", &config.to_string()), (204, String::new()));
+    let mut refusals = Vec::new();
+    for spare in 0.. {
+        vmm.limit_files(spare);
+        let (status, why) = vmm.ask("PUT", "vm.boot", "");
+        let (_, info) = vmm.ask("GET", "vm.info", "");
+        if status == 204 {
+            assert!(info.contains("Running"), "{info}");
+            break;
+        }
+        assert!(why.contains("Too many open files"), "{spare}: {why}");
+        assert!(info.contains("Created"), "{spare}: {info}");
+        refusals.push(why);
+    }
+    assert!(refusals.iter().any(|why| why.contains("the event loop can't be set up")), "{refusals:?}");
 }
 
 /// What a process holds of the machine: open files, mappings, and memory in KiB.

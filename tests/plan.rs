@@ -2,7 +2,7 @@
 
 use crate::command::MDEV;
 use adjunct::{
-    config::Config,
+    config::{Config, Image},
     console::Kept,
     host::{Host, builtin},
     machine::chain,
@@ -10,6 +10,7 @@ use adjunct::{
 };
 use adjunct_ap::Sysfs;
 use adjunct_simulator::SimHost;
+use std::path::Path;
 
 fn config(mdev: &str) -> Config {
     Config::apcheck(Some(format!("vfio-ap,sysfsdev={mdev}").parse().expect("well formed")))
@@ -86,5 +87,31 @@ fn an_mdev_of_another_kind_is_refused_by_what_it_is() {
     let said = chain(&plan(&config(MDEV[0]), &host).expect_err("it is no AP device"));
     for part in [MDEV[0], "no AP device", "vfio-ccw"] {
         assert!(said.contains(part), "{part:?} is not in {said:?}");
+    }
+}
+
+#[test]
+fn a_program_is_a_file_with_an_end_that_the_guest_can_hold() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (pipe, large) = (dir.path().join("pipe"), dir.path().join("large"));
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    std::fs::File::create(&large).and_then(|file| file.set_len((1 << 20) + 1)).expect("a file with a hole");
+    let host = builtin().expect("the built-in host is right");
+    for (path, part) in [
+        (pipe.as_path(), "no regular file"),
+        (Path::new("/dev/zero"), "no regular file"),
+        (dir.path(), "no regular file"),
+        (&large, "more than 1M"),
+        (&dir.path().join("absent"), "can't be read"),
+    ] {
+        let kernel = Config { kernel: Image::File(path.to_owned()), ..Config::apcheck(None) };
+        let initrd = Config { initrd: Some(path.to_owned()), ..Config::apcheck(None) };
+        for (option, config) in [("--kernel", kernel), ("--initrd", initrd)] {
+            let refused = plan(&config, &Host::simulated(&host)).expect_err("no program");
+            let said = chain(&refused);
+            for part in [option, &path.display().to_string(), part] {
+                assert!(said.contains(part), "{part:?} is not in {said:?}");
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ pub(crate) mod client;
 mod qemu;
 
 use crate::{
-    command::{MDEV, adjunct, command},
+    command::{MDEV, adjunct, command, post_mortem},
     lifecycle::{FOR_EVER, image},
     share::Shared,
 };
@@ -16,7 +16,10 @@ use std::{
     env, fs,
     io::{Read, Write},
     net::Shutdown,
-    os::unix::net::{UnixListener, UnixStream},
+    os::{
+        fd::AsFd,
+        unix::net::{UnixListener, UnixStream},
+    },
     path::Path,
     process::{Command, Stdio},
 };
@@ -177,6 +180,120 @@ fn a_device_that_cannot_be_had_is_refused_with_the_reason() {
     assert_eq!(client.execute("query-status", json!({})).expect("it lives")["running"], true);
 }
 
+/// How many files it has open. Its own are all there when a question about the guest has been answered.
+fn open_files(guest: &Guest) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", guest.child.id())).expect("it is ours").count()
+}
+
+#[test]
+fn files_that_are_sent_get_names_and_are_closed_when_nobody_needs_them_any_more() {
+    let guest = Guest::start("sim", &[]);
+    let mut client = guest.client();
+    client.execute("query-status", json!({})).expect("it runs");
+    let before = open_files(&guest);
+    let (file, other) = std::io::pipe().expect("a pipe");
+    let done = json!({ "return": {} });
+    assert_eq!(client.hand_over("a", file.as_fd()), done);
+    assert_eq!(client.hand_over("b", file.as_fd()), done);
+    assert_eq!(open_files(&guest), before + 2);
+    assert_eq!(client.hand_over("a", file.as_fd()), done, "the first of that name goes");
+    assert_eq!(open_files(&guest), before + 2);
+    // With another command, and two of them: the first is kept until it is asked for, and nothing is kept twice.
+    for _ in 0..3 {
+        client.send_with(&json!({ "execute": "query-name" }), &[file.as_fd(), other.as_fd()]);
+        assert_eq!(client.answer(), done);
+    }
+    assert_eq!(open_files(&guest), before + 3);
+    assert_eq!(client.execute("getfd", json!({ "fdname": "c" })), Ok(json!({})));
+    assert_eq!(open_files(&guest), before + 3);
+    let none = desc(client.execute("getfd", json!({ "fdname": "d" })));
+    assert_eq!(none, "No file descriptor supplied via SCM_RIGHTS");
+    let digit = client.hand_over("1a", file.as_fd());
+    assert_eq!(digit["error"]["desc"], "Parameter 'fdname' expects a name not starting with a digit");
+    assert_eq!(open_files(&guest), before + 3);
+
+    // Names outlive a client, and what has none does not.
+    client.send_with(&json!({ "execute": "query-name" }), &[file.as_fd()]);
+    assert_eq!(client.answer(), done);
+    drop(client);
+    let mut client = guest.client();
+    assert_eq!(open_files(&guest), before + 3);
+    let none = desc(client.execute("getfd", json!({ "fdname": "d" })));
+    assert_eq!(none, "No file descriptor supplied via SCM_RIGHTS");
+    for name in ["a", "b", "c"] {
+        assert_eq!(client.execute("closefd", json!({ "fdname": name })), Ok(json!({})));
+    }
+    assert_eq!(
+        desc(client.execute("closefd", json!({ "fdname": "a" }))),
+        "File descriptor named 'a' not found"
+    );
+    assert_eq!(open_files(&guest), before);
+    for n in 0..64 {
+        assert_eq!(client.hand_over(&format!("n{n}"), file.as_fd()), done);
+    }
+    let refused = client.hand_over("one-more", file.as_fd());
+    assert_eq!(refused["error"]["desc"], "64 file descriptors have names already: close one first");
+    assert_eq!(open_files(&guest), before + 64);
+}
+
+#[test]
+fn a_device_by_files_needs_both_and_takes_them_whatever_becomes_of_it() {
+    let guest = Guest::start("sim", &[]);
+    let mut client = guest.client();
+    client.execute("query-status", json!({})).expect("it runs");
+    let before = open_files(&guest);
+    let (file, _other) = std::io::pipe().expect("a pipe");
+    let hand_over = |client: &mut Client, name: &str| {
+        assert_eq!(client.hand_over(name, file.as_fd()), json!({ "return": {} }));
+    };
+    let device = |more: Value| {
+        let mut arguments = json!({ "driver": "vfio-ap", "id": "ap0" });
+        arguments.as_object_mut().expect("an object").extend(more.as_object().expect("one more").clone());
+        arguments
+    };
+    let refused = |client: &mut Client, more: Value| desc(client.execute("device_add", device(more)));
+    let alone = refused(&mut client, json!({ "fd": "dev" }));
+    assert_eq!(alone, "Use FD passing only with iommufd backend");
+    let unknown = client.execute("device_add", device(json!({ "fd": "dev", "iommufd": "iommufd0" })));
+    assert_eq!(unknown, Err(json!({ "class": "DeviceNotFound", "desc": "Device 'iommufd0' not found" })));
+    let no_file =
+        client.execute("object-add", json!({ "qom-type": "iommufd", "id": "iommufd0", "fd": "io" }));
+    assert_eq!(desc(no_file), "File descriptor named 'io' has not been found");
+    hand_over(&mut client, "io");
+    let object = json!({ "qom-type": "iommufd", "id": "iommufd0", "fd": "io" });
+    assert_eq!(client.execute("object-add", object.clone()), Ok(json!({})));
+    hand_over(&mut client, "io");
+    let twice = desc(client.execute("object-add", object));
+    assert_eq!(twice, "attempt to add duplicate property 'iommufd0' to object (type 'container')");
+    assert_eq!(client.execute("closefd", json!({ "fdname": "io" })), Ok(json!({})), "it was not taken");
+    let no_file = refused(&mut client, json!({ "fd": "dev", "iommufd": "iommufd0" }));
+    assert_eq!(no_file, "File descriptor named 'dev' has not been found");
+    hand_over(&mut client, "dev");
+    let both = refused(&mut client, json!({ "fd": "dev", "iommufd": "iommufd0", "sysfsdev": MDEV[0] }));
+    assert_eq!(both, "Parameter 'fd' is for a device without 'sysfsdev'");
+    assert_eq!(open_files(&guest), before + 2);
+    // A file of this machine is no device of the simulated host.
+    let simulated = refused(&mut client, json!({ "fd": "dev", "iommufd": "iommufd0" }));
+    assert!(simulated.contains("vfio-ap,fd=dev,iommufd=iommufd0: no file of this process"), "{simulated}");
+    assert_eq!(open_files(&guest), before + 1, "the object's is left");
+    assert_eq!(client.execute("object-del", json!({ "id": "iommufd0" })), Ok(json!({})));
+    assert_eq!(
+        desc(client.execute("object-del", json!({ "id": "iommufd0" }))),
+        "object 'iommufd0' not found"
+    );
+    assert_eq!(open_files(&guest), before);
+
+    // An object without a file says which of VFIO's ways it is.
+    assert_eq!(client.execute("object-add", json!({ "qom-type": "iommufd", "id": "io1" })), Ok(json!({})));
+    let group = refused(&mut client, json!({ "sysfsdev": MDEV[0], "iommufd": "io1", "backend": "group" }));
+    assert_eq!(group, "Parameter 'backend' contradicts 'iommufd'");
+    hand_over(&mut client, "dev");
+    let no_file = refused(&mut client, json!({ "fd": "dev", "iommufd": "io1" }));
+    assert_eq!(no_file, "object 'io1' has no 'fd', which a device with 'fd' needs");
+    let plugged = client.execute("device_add", device(json!({ "sysfsdev": MDEV[0], "iommufd": "io1" })));
+    assert_eq!(plugged, Ok(json!({})));
+}
+
 #[test]
 fn a_guest_without_ap_has_no_bus_for_the_device() {
     let guest = Guest::start("sim", &["--cpu", "host,ap=off"]);
@@ -272,6 +389,17 @@ fn clients_that_go_in_the_middle_of_a_word_or_do_not_read_hold_nobody_up() {
 }
 
 #[test]
+fn an_order_is_carried_out_though_its_client_goes_before_it_is_answered() {
+    let guest = Guest::start("sim", &[]);
+    let mut client = guest.client();
+    let device = json!({ "driver": "vfio-ap", "id": "ap0", "sysfsdev": MDEV[0] });
+    client.send(json!({ "execute": "device_add", "arguments": device }).to_string());
+    drop(client);
+    let ap = guest.client().execute("x-query-ap", json!({})).expect("the next is served");
+    assert_eq!(ap["device"]["id"], "ap0");
+}
+
+#[test]
 fn a_client_that_says_no_more_is_still_told_what_it_asked() {
     let guest = Guest::start("sim", &[]);
     let mut stream = UnixStream::connect(&guest.socket).expect("it listens");
@@ -322,10 +450,10 @@ fn where_a_monitor_cannot_be_is_said_with_the_option() {
 fn qemus_own_client_gets_on_with_it() {
     let python =
         env::var_os("ADJUNCT_QMP_PYTHON").expect("./check names it: the one that tests/python prints");
-    let guest = Guest::start("sim", &["--smp", "2"]);
+    let mut guest = Guest::start("sim", &["--smp", "2"]);
     let session = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/qmp/session.py");
     let ran = Command::new(python).arg(session).arg(&guest.socket).arg(MDEV[0]).output().expect("it starts");
     let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{}\n{said}", ran.status);
+    assert!(ran.status.success(), "{}\n{said}\n{}", ran.status, post_mortem(&mut guest.child));
     assert_eq!(String::from_utf8_lossy(&ran.stdout), "all as expected\n");
 }

@@ -2,6 +2,7 @@
 //! `ADJUNCT_SECOND_MDEV` that of another one, which needs no queues. Both must be free; their queues are reset.
 //! docs/testing.md says how to run these on a real host; the lab (`tests/lab`) runs them too.
 
+mod console;
 pub(crate) mod guests;
 mod qmp;
 pub(crate) mod vfio;

@@ -2,17 +2,19 @@
 
 use crate::{
     command::{MDEV, command},
+    guest_code::{Answer, Code, ends_well},
     lifecycle::{END_WELL, FOR_EVER, image, resets_once, run_image},
     share::Shared,
 };
 use adjunct::{
     config::{Config, Image},
     console::Kept,
+    control::{Handle, mailbox},
     event::Events,
     exit_status::ExitStatus,
     host::{Host, builtin},
     plan::plan,
-    run::{self, Watch},
+    run::{self, Managed, Watch},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -80,38 +82,160 @@ fn a_reset_stops_another_cpu_that_loops_or_waits_or_is_stopped() {
     }
 }
 
-/// The acts of a run with a reset by DIAGNOSE 0x308 with this subcode, from that on.
-fn acts_of_a_reset(subcode: u32) -> Vec<String> {
-    let (_dir, file) = resets_once(subcode, END_WELL);
+/// Out of reach of an image: zero at first, and a reset leaves it alone.
+const MARK: u32 = 0x5_0000;
+
+/// CPU 0 restarts CPU 1, which resets the guest with this subcode. Afterwards `goes_on` runs alone, and looks whether
+/// that is so.
+fn reset_by_the_second_cpu(subcode: u32, goes_on: u16) -> (Code, Vec<u8>) {
+    const SENSE: u8 = 0x01;
+    const RESTART: u8 = 0x06;
+    let other = 1 - goes_on;
+    let code = Code::new().unless(MARK, 0, |code| {
+        code.load(5, MARK + 0x10)
+            .word(0xb212_5000) // stap
+            .holds(MARK + 0x10, u32::from(goes_on) << 16)
+            .sigp(goes_on, SENSE, 0, Answer::Accepted)
+            .sigp(other, SENSE, 0, Answer::Status(0x40))
+            .well()
+    });
+    let code = code.sigp(1, RESTART, 0, Answer::Accepted).jump(15, 0);
+    let second = Code::new().store(MARK, 1).load(2, subcode).word(0x8302_0308).word(END_BADLY);
+    (code, second.bytes)
+}
+
+/// Which CPU goes on after a reset by CPU 1: it is CPU 0 that an IPL starts, as under QEMU
+/// (`hw/s390x/ipl.c: s390_ipl_reset_request`).
+const GOES_ON: [(u32, u16); 4] = [(0, 1), (1, 1), (3, 0), (4, 0)];
+
+/// A guest is reset by CPU 1 in each way.
+pub(crate) fn by_the_second_cpu(host: &str) {
+    for (subcode, goes_on) in GOES_ON {
+        let (code, second) = reset_by_the_second_cpu(subcode, goes_on);
+        let restart = psw(0x0000_0001_8000_0000, 0x500);
+        let elsewhere: [(usize, &[u8]); 2] = [(0x1a0, &restart), (0x500, &second)];
+        let ran = ends_well(host, &code, &elsewhere, &["--smp", "2"]);
+        assert_eq!(ran.stdout.matches("guest-reset").count(), 1, "subcode {subcode}: {}", ran.stdout);
+    }
+}
+
+/// DIAGNOSE 0x308 with what does not reset: there is nothing to load from, and other subcodes are none.
+pub(crate) fn other_subcodes(host: &str) {
+    const SPECIFICATION: u32 = 6;
+    const ADDRESSING: u32 = 5;
+    // %r6 is even, %r7 odd: the address and the return code.
+    let diagnose = |code: Code, subcode: u32, address: u32| {
+        code.step(format!("subcode {subcode:#x} with {address:#x}"))
+            .load(2, subcode)
+            .load(6, address)
+            .load(7, 0x5a5a)
+            .load(8, 0)
+            .word(0x8362_0308)
+    };
+    let mut code = diagnose(Code::new(), 5, 0x4000).is(7, 0x402).is(8, 0);
+    code = diagnose(code, 6, 0x4000).is(7, 0x102).is(8, 0);
+    for (subcode, address, exception) in [
+        (5, 0x4001, SPECIFICATION),
+        (6, 0x10_0000, ADDRESSING),
+        (2, 0x4000, SPECIFICATION),
+        (7, 0x4000, SPECIFICATION),
+        (8, 0x4000, SPECIFICATION),
+        (10, 0x4000, SPECIFICATION),
+        (0x1_0005, 0x4000, SPECIFICATION),
+    ] {
+        code = diagnose(code, subcode, address).is(8, exception).is(7, 0x5a5a);
+    }
+    // lh %r8,0x8e, and back behind the instruction.
+    let handler = Code::new().word(0x4880_008e).load_psw(0x150);
+    let new = psw(0x0000_0001_8000_0000, 0x500);
+    ends_well(host, &code.well(), &[(0x1d0, &new), (0x500, &handler.bytes)], &[]);
+}
+
+#[test]
+fn a_reset_by_another_cpu_than_the_first_starts_who_shall_go_on() {
+    by_the_second_cpu("sim");
+}
+
+#[test]
+fn each_other_subcode_of_diagnose_308_is_answered() {
+    other_subcodes("sim");
+}
+
+/// The acts of a run of `file` with two CPUs and a device, from the first reset on; `meanwhile` may ask for
+/// things.
+fn acts_from_a_reset(file: PathBuf, meanwhile: impl FnOnce(&Handle) + Send) -> Vec<String> {
     let simulated = builtin().expect("the built-in host is right");
     let device = format!("vfio-ap,sysfsdev={}", MDEV[0]).parse().expect("well formed");
     let config = Config { vcpus: 2, kernel: Image::File(file), ..Config::apcheck(Some(device)) };
     let host = Host::simulated(&simulated);
     let machine = plan(&config, &host).expect("fits").build(&simulated, Kept::default().consoles());
-    let before = simulated.acts().len();
     let machine = machine.expect("nothing is refused");
-    let ended = run::run(machine, &host, &Events::default(), Watch::default()).expect("a loop can be set up");
-    assert_eq!(ended.outcome.status(), ExitStatus::Success);
+    let (handle, mailbox) = mailbox().expect("an eventfd");
+    let watch = Watch { managed: Some(Managed { mailbox: &mailbox, config: &config }), ..Watch::default() };
+    thread::scope(|scope| {
+        scope.spawn(|| meanwhile(&handle));
+        let ended = run::run(machine, &host, &Events::default(), watch).expect("a loop can be set up");
+        assert_eq!(ended.outcome.status(), ExitStatus::Success, "{}", ended.outcome);
+    });
     let acts = simulated.acts().text();
-    let acts = acts.lines().skip(before).map(str::to_owned);
+    let acts = acts.lines().skip_while(|act| !act.starts_with("KVM_DEV_FLIC_CLEAR_IRQS")).map(str::to_owned);
     acts.take_while(|act| !act.starts_with("VFIO_DEVICE_SET_IRQS")).collect()
+}
+
+fn on(request: &str, cpu: u16) -> String {
+    format!("{request} vCPU {cpu}")
+}
+
+/// The acts of a reset, in QEMU's order (`hw/s390x/s390-virtio-ccw.c: s390_machine_reset`): the subsystem with AP last,
+/// then the CPUs, then whoever goes on. The simulated machine wraps no keys.
+fn acts_of(subcode: u32, caller: u16) -> Vec<String> {
+    let uuid = MDEV[0].rsplit('/').next().expect("a name");
+    let subsystem = vec!["KVM_DEV_FLIC_CLEAR_IRQS the VM".to_owned(), format!("VFIO_DEVICE_RESET {uuid}")];
+    let reset = |kind: &str, cpu| vec![on(kind, cpu), on("KVM_SET_MP_STATE", cpu)];
+    let clear = [0, 1].map(|cpu| reset("KVM_S390_CLEAR_RESET", cpu)).concat();
+    let start = |cpu| vec![on("KVM_SET_MP_STATE", cpu)];
+    match subcode {
+        0 => [subsystem, clear, start(caller)].concat(),
+        1 => {
+            let others = reset("KVM_S390_NORMAL_RESET", 1 - caller);
+            [subsystem, others, reset("KVM_S390_INITIAL_RESET", caller), start(caller)].concat()
+        }
+        _ => [subsystem, clear, start(0)].concat(),
+    }
 }
 
 #[test]
 fn each_reset_clears_interruptions_then_resets_the_ap_device_once_and_then_the_cpus() {
-    let uuid = MDEV[0].rsplit('/').next().expect("a name");
-    let first = ["KVM_DEV_FLIC_CLEAR_IRQS the VM".to_owned(), format!("VFIO_DEVICE_RESET {uuid}")];
-    let cpu = |request: &str, cpu: u16| format!("{request} vCPU {cpu}");
-    let clear = [0, 1].map(|n| [cpu("KVM_S390_CLEAR_RESET", n), cpu("KVM_SET_MP_STATE", n)]).concat();
-    let load_normal = [
-        cpu("KVM_S390_NORMAL_RESET", 1),
-        cpu("KVM_SET_MP_STATE", 1),
-        cpu("KVM_S390_INITIAL_RESET", 0),
-        cpu("KVM_SET_MP_STATE", 0),
-    ];
-    let start = [cpu("KVM_SET_MP_STATE", 0)];
-    for (subcode, cpus) in [(0, &clear[..]), (1, &load_normal[..]), (3, &clear[..]), (4, &clear[..])] {
-        assert_eq!(acts_of_a_reset(subcode), [&first[..], cpus, &start].concat(), "subcode {subcode}");
+    for subcode in [0, 1, 3, 4] {
+        let (_dir, file) = resets_once(subcode, END_WELL);
+        assert_eq!(acts_from_a_reset(file, |_| ()), acts_of(subcode, 0), "subcode {subcode}");
+    }
+}
+
+#[test]
+fn a_reset_by_another_cpu_does_the_same_in_the_same_order() {
+    for (subcode, goes_on) in GOES_ON {
+        let (code, second) = reset_by_the_second_cpu(subcode, goes_on);
+        let restart = psw(0x0000_0001_8000_0000, 0x500);
+        let (_dir, file) = code.image(&[(0x1a0, &restart), (0x500, &second)]);
+        assert_eq!(acts_from_a_reset(file, |_| ()), acts_of(subcode, 1), "subcode {subcode}");
+    }
+}
+
+#[test]
+fn a_reset_from_outside_does_what_a_load_does_each_time() {
+    // What system_reset and vm.reboot ask for.
+    let asks: [fn(&Handle); 2] =
+        [|handle| handle.reset().expect("it runs"), |handle| handle.reboot().expect("it runs")];
+    for ask in asks {
+        let (_dir, file) = image(&[FOR_EVER], &[]);
+        let acts = acts_from_a_reset(file, |handle| {
+            ask(handle);
+            ask(handle);
+            // Nobody is left to answer.
+            let _ = handle.shutdown();
+        });
+        assert_eq!(acts, [acts_of(3, 0), acts_of(3, 0)].concat());
     }
 }
 

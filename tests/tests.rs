@@ -2,6 +2,7 @@
 
 mod acts;
 mod api;
+mod clock;
 mod command;
 mod conformance;
 mod conformance_rows;
@@ -10,6 +11,7 @@ mod cpu;
 mod demo;
 mod documents;
 mod golden;
+mod guest_code;
 mod guest_image;
 #[cfg(target_arch = "s390x")]
 mod lab;
@@ -17,14 +19,17 @@ mod layers;
 mod life;
 mod lifecycle;
 mod mount;
+mod orders;
 mod plan;
 mod programs;
 mod qmp;
 #[cfg(target_arch = "s390x")]
 mod real_host;
 mod resets;
+mod rest;
 mod run;
 mod sandbox;
 mod share;
+mod sockets;
 mod sweep;
 mod watching;

@@ -7,6 +7,7 @@ use crate::{
     share::Shared,
 };
 use adjunct_ap::Sysfs;
+use adjunct_simulator::Fault;
 use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
@@ -125,6 +126,26 @@ fn a_guest_is_told_of_each_change_of_its_queues_and_looks_again() {
     write("unassign_domain", "4");
     assert_told(&guest.look(), &["05.00ab", "06.00ab"]);
     guest.end();
+}
+
+#[test]
+fn a_guest_that_the_host_kept_from_being_told_is_told_with_the_next_change() {
+    let shared = Shared::new();
+    let device = format!("vfio-ap,sysfsdev={}", MDEV[0]);
+    let (guest, _) = Watching::start(&shared.option(), &["--device", &device]);
+    let write = |attribute: &str| {
+        let attribute = format!("{}/{attribute}", MDEV[0].trim_start_matches("/sys/"));
+        shared.host.write(&attribute, "6").expect("it may be changed");
+    };
+    let acts = shared.host.acts();
+    acts.plan(Fault::of("KVM_DEV_FLIC_ENQUEUE").fails_with(libc::EIO));
+    write("unassign_adapter");
+    while !acts.planned().is_empty() {
+        thread::yield_now();
+    }
+    write("assign_adapter");
+    assert_told(&guest.look(), &ALL);
+    assert!(guest.end().contains("the guest is not told that its AP queues are others"));
 }
 
 #[test]

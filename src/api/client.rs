@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Bytes of an answer: the OpenAPI document is a fifth.
+/// Bytes of an answer: more than any has. The OpenAPI document, the longest, has 31 KiB.
 const LONGEST_ANSWER: u64 = 1 << 20;
 
 /// A connection to an adjunct.
@@ -22,8 +22,8 @@ pub struct Client(Reading<UnixStream>);
 /// Why there is no answer, or not the one that was hoped for.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody listens.
-    #[error("--api-socket {}: no adjunct listens there", path.display())]
+    /// Nobody listens, or not for us.
+    #[error("--api-socket {}: {}", path.display(), unconnected(source))]
     Connect {
         /// Where.
         path: PathBuf,
@@ -45,6 +45,16 @@ pub enum ClientError {
     /// What is there is no adjunct, or another version.
     #[error("the answer can't be understood: {0}")]
     Answer(String),
+}
+
+/// A socket is its user's alone.
+fn unconnected(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "only the user whose adjunct listens there, and root, may connect to it"
+        }
+        _ => "no adjunct listens there",
+    }
 }
 
 impl Client {

@@ -65,6 +65,7 @@ impl TryFrom<VmConfig> for Config {
             kernel,
             initrd: initramfs.map(Into::into),
             append: cmdline,
+            line_mode: wire.console.line_mode,
             console: wire.console.try_into()?,
             events: None,
         })
@@ -133,6 +134,8 @@ impl From<&VfioApOption> for DeviceConfig {
             DeviceChoice::Descriptors { fd, iommufd } => {
                 Self { id, fd: Some(*fd), iommufd: Some(*iommufd), ..Self::default() }
             }
+            // Their names mean something to whoever has sent them only.
+            DeviceChoice::Sent { .. } => Self { id, ..Self::default() },
         }
     }
 }
@@ -161,7 +164,7 @@ impl From<&Config> for VmConfig {
                 cmdline: config.append.clone(),
                 initramfs: config.initrd.as_deref().map(text),
             },
-            console: ConsoleConfig { mode, file },
+            console: ConsoleConfig { mode, file, line_mode: config.line_mode },
             devices: config.device.iter().map(DeviceConfig::from).collect(),
             platform: PlatformConfig {
                 aes_key_wrap: config.key_wrapping.aes,
@@ -282,9 +285,13 @@ mod tests {
 
     fn console() -> impl Strategy<Value = ConsoleConfig> {
         prop_oneof![
-            Just(ConsoleConfig { mode: ConsoleMode::Off, file: None }),
-            Just(ConsoleConfig { mode: ConsoleMode::Tty, file: None }),
-            "/[a-z]{1,9}".prop_map(|file| ConsoleConfig { mode: ConsoleMode::File, file: Some(file) }),
+            Just(ConsoleConfig { mode: ConsoleMode::Off, file: None, line_mode: true }),
+            Just(ConsoleConfig { mode: ConsoleMode::Tty, file: None, line_mode: false }),
+            ("/[a-z]{1,9}", any::<bool>()).prop_map(|(file, line_mode)| ConsoleConfig {
+                mode: ConsoleMode::File,
+                file: Some(file),
+                line_mode
+            }),
         ]
     }
 
@@ -338,6 +345,19 @@ mod tests {
         assert_eq!(config.memory.bytes(), 256 << 20);
         assert_eq!((config.vcpus, config.device, config.console), (1, None, ConsoleTarget::Stdio));
         assert_eq!(crate::api::read::<VmConfig>(b"{}").expect("all have defaults"), VmConfig::default());
+    }
+
+    #[test]
+    fn members_have_names() {
+        for (text, said) in [
+            ("[]", "invalid type: sequence, expected an object"),
+            (r#"{"cpus":[2,null,"host"]}"#, "cpus: invalid type: sequence, expected an object"),
+            (r#"{"devices":[["/x"]]}"#, "devices[0]: invalid type: sequence, expected an object"),
+            (r#"{"devices":[{"path":"/x","pth":1}]}"#, "devices[0].pth: unknown field"),
+        ] {
+            let refused = crate::api::read::<VmConfig>(text.as_bytes()).expect_err(text).to_string();
+            assert!(refused.starts_with(said), "{text}: {refused}");
+        }
     }
 
     #[test]

@@ -55,7 +55,10 @@ impl From<Refusal> for Failure {
 fn status_of(refusal: &Refusal) -> u16 {
     match refusal {
         Refusal::NotCreated | Refusal::NoSuchDevice { .. } => 404,
-        Refusal::AlreadyCreated { .. } | Refusal::WrongState { .. } | Refusal::SecondDevice { .. } => 409,
+        Refusal::AlreadyCreated { .. }
+        | Refusal::WrongState { .. }
+        | Refusal::SecondDevice { .. }
+        | Refusal::Ended => 409,
         Refusal::OtherHost { .. } | Refusal::Plan(_) => 400,
         Refusal::Boot(error) if error.status() == ExitStatus::Refused => 400,
         Refusal::Boot(_) | Refusal::Attach(_) | Refusal::Host(_) => 500,

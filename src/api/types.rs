@@ -4,8 +4,37 @@
 //! that we don't know: a guest that lacks half of what was asked for is worse than none.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
+
+/// Reads a `T` from an object alone. What serde derives also takes an array, of the members in their order, whose
+/// names nobody could check.
+pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(members))
+        }
+    }
+    from.deserialize_map(Object(PhantomData))
+}
+
+fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(transparent, bound = "T: Deserialize<'de>")]
+    struct Object<T>(#[serde(deserialize_with = "object")] T);
+    let objects: Vec<Object<T>> = Deserialize::deserialize(from)?;
+    Ok(objects.into_iter().map(|Object(object)| object).collect())
+}
 
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,17 +56,23 @@ pub struct VmmPingResponse {
 #[serde(default, deny_unknown_fields)]
 pub struct VmConfig {
     /// Its CPUs.
+    #[serde(deserialize_with = "object")]
     pub cpus: CpusConfig,
     /// Its memory.
+    #[serde(deserialize_with = "object")]
     pub memory: MemoryConfig,
     /// What it runs.
+    #[serde(deserialize_with = "object")]
     pub payload: PayloadConfig,
     /// Its console.
+    #[serde(deserialize_with = "object")]
     pub console: ConsoleConfig,
     /// Its devices: at most one, because KVM has one AP control block for each VM.
+    #[serde(deserialize_with = "objects")]
     #[schemars(length(max = 1))]
     pub devices: Vec<DeviceConfig>,
     /// What a machine has besides.
+    #[serde(deserialize_with = "object")]
     pub platform: PlatformConfig,
 }
 
@@ -106,6 +141,8 @@ pub struct ConsoleConfig {
     /// Which file, for File.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// Whether it is the line-mode console, not the ASCII console.
+    pub line_mode: bool,
 }
 
 /// Where a console goes.

@@ -3,7 +3,13 @@
 use super::descriptor;
 use crate::option::{OptionError, OptionString};
 use adjunct_hypervisor::VfioBackend;
-use std::{fmt, os::fd::RawFd, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    os::fd::{OwnedFd, RawFd},
+    path::PathBuf,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// `--device vfio-ap,…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +63,54 @@ pub enum DeviceChoice {
         /// The number of `/dev/iommu`.
         iommufd: RawFd,
     },
+    /// Files that a client of ours has opened and sent.
+    Sent {
+        /// The device's character device.
+        fd: SentFile,
+        /// `/dev/iommu`.
+        iommufd: SentFile,
+    },
+}
+
+/// A file that somebody has sent, by the name that he gave it. Clones are the same: who takes it first has it.
+#[derive(Clone, Debug)]
+pub struct SentFile(Arc<Sent>);
+
+#[derive(Debug)]
+struct Sent {
+    name: String,
+    file: Mutex<Option<OwnedFd>>,
+}
+
+impl SentFile {
+    /// `file`, sent as `name`.
+    pub fn new(name: String, file: OwnedFd) -> Self {
+        Self(Arc::new(Sent { name, file: Mutex::new(Some(file)) }))
+    }
+
+    /// The file; none if somebody has it already.
+    pub fn take(&self) -> Option<OwnedFd> {
+        self.0.file.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Looks at the file, unless somebody has it already.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&OwnedFd) -> T) -> Option<T> {
+        self.0.file.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
+    }
+}
+
+impl PartialEq for SentFile {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SentFile {}
+
+impl fmt::Display for SentFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.name)
+    }
 }
 
 impl fmt::Display for DeviceChoice {
@@ -64,6 +118,7 @@ impl fmt::Display for DeviceChoice {
         match self {
             Self::Mdev { sysfsdev, .. } => write!(f, "sysfsdev={}", sysfsdev.display()),
             Self::Descriptors { fd, iommufd } => write!(f, "fd={fd},iommufd={iommufd}"),
+            Self::Sent { fd, iommufd } => write!(f, "fd={fd},iommufd={iommufd}"),
         }
     }
 }
@@ -215,6 +270,17 @@ mod tests {
         assert_eq!(refusal("vfio-ap,fd=5"), "iommufd= is missing");
         assert_eq!(refusal("vfio-ap,iommufd=5"), "fd= is missing");
         assert!(refusal("vfio-ap,fd=-1,iommufd=3").starts_with("fd=-1 can't be taken"));
+    }
+
+    #[test]
+    fn a_file_that_was_sent_is_taken_once_by_whichever_clone() {
+        let (reader, _writer) = std::io::pipe().expect("a pipe");
+        let sent = SentFile::new("ap0-fd".into(), reader.into());
+        let other = sent.clone();
+        assert_eq!((sent.to_string().as_str(), &sent), ("ap0-fd", &other));
+        assert!(other.look(|_| ()).is_some());
+        assert!(other.take().is_some());
+        assert!(sent.look(|_| ()).is_none() && sent.take().is_none());
     }
 
     #[test]

@@ -3,7 +3,11 @@
 //! Nothing typed is lost while a guest is slow: what its console has no room for waits here, and beyond that in the pipe
 //! or file it comes from. A terminal is always read, because the keys that end a guest must work then too.
 
-use super::terminal::Raw;
+use super::{
+    Console,
+    line::{Line, Typed},
+    terminal::Raw,
+};
 use crate::logging::say;
 use nix::{
     errno::Errno,
@@ -61,6 +65,8 @@ pub struct Input<F = Stdin> {
     /// None: no terminal, so that all bytes are the guest's.
     terminal: Option<Raw>,
     escape: Escape,
+    /// The line that is typed for a line-mode console, and where it is seen.
+    line: Option<(Line, Console)>,
     unread: Vec<u8>,
     source: Source,
     epoll: Epoll,
@@ -82,16 +88,19 @@ enum Source {
 }
 
 impl Input {
-    /// Takes standard input for a guest, and the terminal if it is one.
+    /// Takes standard input for a guest, and the terminal if it is one; what is typed there for a line-mode `console` is seen
+    /// and edited.
     ///
     /// # Errors
     /// There is no epoll to be had.
-    pub fn open(room: Arc<Room>) -> io::Result<Self> {
+    pub fn open(room: Arc<Room>, console: Option<&Console>) -> io::Result<Self> {
         let terminal = Raw::take();
         if terminal.is_some() {
             say("Ctrl-A x ends the guest, Ctrl-A h says what else there is");
         }
-        Self::new(stdin(), terminal, room)
+        let console = console.filter(|console| console.line_mode && terminal.is_some());
+        let line = console.map(|console| (Line::default(), console.clone()));
+        Ok(Self { line, ..Self::new(stdin(), terminal, room)? })
     }
 }
 
@@ -118,7 +127,17 @@ impl<F: AsFd> Input<F> {
             Err(_) => Source::Ended,
         };
         let escape = Escape::default();
-        Ok(Self { from, terminal, escape, unread: Vec::new(), source, epoll, room, said_lost: false })
+        Ok(Self {
+            from,
+            terminal,
+            escape,
+            line: None,
+            unread: Vec::new(),
+            source,
+            epoll,
+            room,
+            said_lost: false,
+        })
     }
 
     /// Reads what is there and offers it to the guest. `push` takes bytes and says how many of them it took.
@@ -168,14 +187,30 @@ impl<F: AsFd> Input<F> {
         let mut wish = None;
         for key in bytes {
             match self.escape.key(*key) {
-                Key::Guest(byte) if self.unread.len() < CAPACITY => self.unread.push(byte),
-                Key::Guest(_) => self.say_lost(),
+                Key::Guest(byte) => self.typed_for_guest(byte),
                 Key::Nothing => {}
                 Key::Help => HELP.into_iter().for_each(say),
                 Key::End => wish = Some(Wish::End),
             }
         }
         wish
+    }
+
+    fn typed_for_guest(&mut self, byte: u8) {
+        let Some((line, console)) = &mut self.line else { return self.keep(&[byte]) };
+        let Typed { seen, finished } = line.key(byte);
+        console.echo(&seen);
+        if let Some(finished) = finished {
+            self.keep(&finished);
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.unread.len() < CAPACITY {
+            self.unread.extend(bytes);
+        } else {
+            self.say_lost();
+        }
     }
 
     fn say_lost(&mut self) {

@@ -1,6 +1,6 @@
 //! Answers, for people.
 
-use crate::api::types::{DeviceNode, VcpuState, VmCounters, VmInfo, VmState, VmmPingResponse};
+use crate::api::types::{DeviceConfig, DeviceNode, VcpuState, VmCounters, VmInfo, VmState, VmmPingResponse};
 use adjunct_hypervisor::MemorySize;
 use std::collections::BTreeMap;
 
@@ -20,13 +20,15 @@ pub(super) fn info(answer: &VmInfo) -> String {
         ("state", state.to_owned()),
         ("kernel", config.payload.kernel.clone()),
         ("memory", format!("{} MiB", config.memory.size / MemorySize::UNIT)),
-        ("CPU model", config.cpus.model.clone()),
+        ("--cpu", config.cpus.model.clone()),
     ];
     if let Some(cpu) = &answer.cpu {
-        rows.push(("CPU", format!("{} with {} features", cpu.model, cpu.features.len())));
+        rows.push(("CPU model", format!("{} with {} features", cpu.model, cpu.features.len())));
     }
     if answer.vcpus.is_empty() {
         rows.push(("CPUs", config.cpus.boot_vcpus.to_string()));
+        // It has none yet; this is what it will be booted with.
+        rows.extend(config.devices.iter().map(|device| ("device", wanted(device))));
     }
     for vcpu in &answer.vcpus {
         let state = match vcpu.state {
@@ -42,6 +44,15 @@ pub(super) fn info(answer: &VmInfo) -> String {
 
 pub(super) fn device(answer: &DeviceNode) -> String {
     table(vec![("device", device_line(answer))])
+}
+
+/// A device of a guest that does not run.
+fn wanted(device: &DeviceConfig) -> String {
+    let place = match (&device.path, device.fd) {
+        (Some(path), _) => path.clone(),
+        (None, fd) => format!("descriptor {}", fd.unwrap_or_default()),
+    };
+    device.id.as_ref().map_or(place.clone(), |id| format!("{id}: {place}"))
 }
 
 fn device_line(node: &DeviceNode) -> String {

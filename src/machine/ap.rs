@@ -6,7 +6,7 @@
 use super::BuildError;
 use crate::{config::DeviceChoice, control::DeviceInfo, plan::PlannedDevice};
 use adjunct_ap::{Apid, Apqn, Matrix, Sysfs, Uuid, host::Bus, mdev::Mdev, text::Listing};
-use adjunct_devices::vfio_ap::{ApBus, VfioAp};
+use adjunct_devices::vfio_ap::{ApBus, Attached, VfioAp, Warning};
 use adjunct_hypervisor::{ApSource, Vm, descriptor};
 use std::{collections::BTreeSet, os::fd::RawFd};
 
@@ -49,10 +49,20 @@ impl ApSlot {
     /// [`BuildError`]; the VM is as it was.
     pub(crate) fn plug(&mut self, vm: &dyn Vm, planned: PlannedDevice) -> Result<(), BuildError> {
         let (_, warnings) = self.bus.attach(vm, source(&planned.choice)?, planned.id.as_str())?;
+        self.note(planned, &warnings);
+        Ok(())
+    }
+
+    /// Takes in the device that was planned, and that is the VM's now: [`source`] said what to attach.
+    pub(crate) fn take_in(&mut self, planned: PlannedDevice, Attached { device, warnings }: Attached) {
+        self.bus.put_back(device);
+        self.note(planned, &warnings);
+    }
+
+    fn note(&mut self, planned: PlannedDevice, warnings: &[Warning]) {
         warnings.iter().for_each(|warning| tracing::warn!("{}", super::chain(warning)));
         self.plugged =
             Some(Plugged { planned, queues: BTreeSet::new(), seen: false, checkstopped: BTreeSet::new() });
-        Ok(())
     }
 
     /// Takes the device out of its place; the guest loses its queues when it is dropped or detached.
@@ -135,7 +145,7 @@ pub(crate) fn names(queues: &[Apqn]) -> Vec<String> {
 }
 
 /// What to open. Descriptors are taken over: they close with the device.
-fn source(choice: &DeviceChoice) -> Result<ApSource, BuildError> {
+pub(crate) fn source(choice: &DeviceChoice) -> Result<ApSource, BuildError> {
     let adopt = |key, number: RawFd| {
         descriptor::adopt(number).map_err(|source| BuildError::Descriptor { key, number, source })
     };
@@ -146,5 +156,9 @@ fn source(choice: &DeviceChoice) -> Result<ApSource, BuildError> {
         DeviceChoice::Descriptors { fd, iommufd } => {
             ApSource::Descriptors { device: adopt("fd", *fd)?, iommufd: adopt("iommufd", *iommufd)? }
         }
+        DeviceChoice::Sent { fd, iommufd } => match (fd.take(), iommufd.take()) {
+            (Some(device), Some(iommufd)) => ApSource::Descriptors { device, iommufd },
+            _ => return Err(BuildError::Taken(choice.clone())),
+        },
     })
 }

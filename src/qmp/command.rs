@@ -2,6 +2,7 @@
 
 use super::{
     cpu_model, device,
+    files::{self, Files},
     message::{Answer, Arguments, Body, Error, Request},
     query,
 };
@@ -9,14 +10,26 @@ use crate::control::{Handle, Refusal, VmState};
 use crate::machine::chain;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::cell::RefCell;
 
 /// Carries a command out.
 type Run = fn(&Handle, Arguments) -> Result<Value, Error>;
 
-/// All commands, by name, but the one that leads to them.
+/// Carries out a command that is about files which clients have sent.
+type RunWithFiles = fn(&Handle, &mut Files, Arguments) -> Result<Value, Error>;
+
+/// Those about files, by name.
+const WITH_FILES: &[(&str, RunWithFiles)] = &[
+    ("closefd", files::close),
+    ("device_add", device::add),
+    ("getfd", files::get),
+    ("object-add", files::add_object),
+    ("object-del", files::delete_object),
+];
+
+/// All others, by name, but the one that leads to them.
 const COMMANDS: &[(&str, Run)] = &[
     ("cont", cont),
-    ("device_add", device::add),
     ("device_del", device::delete),
     ("qom-list", device::list),
     ("query-block", nothing),
@@ -49,12 +62,13 @@ const NEGOTIATION: &str = "qmp_capabilities";
 #[derive(Debug)]
 pub(super) struct Session<'a> {
     handle: &'a Handle,
+    files: &'a RefCell<Files>,
     negotiated: bool,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(handle: &'a Handle) -> Self {
-        Self { handle, negotiated: false }
+    pub(super) fn new(handle: &'a Handle, files: &'a RefCell<Files>) -> Self {
+        Self { handle, files, negotiated: false }
     }
 
     /// Whether the client can make use of events yet.
@@ -85,12 +99,21 @@ impl<'a> Session<'a> {
             (true, NEGOTIATION) => {
                 Err(Error::command_not_found("Capabilities negotiation is already complete, command ignored"))
             }
-            (true, name) => match COMMANDS.binary_search_by_key(&name, |(name, _)| name) {
-                Ok(found) => COMMANDS[found].1(self.handle, arguments),
-                Err(_) => Err(Error::command_not_found(format!("The command {name} has not been found"))),
-            },
+            (true, name) => {
+                if let Some(run) = find(COMMANDS, name) {
+                    run(self.handle, arguments)
+                } else if let Some(run) = find(WITH_FILES, name) {
+                    run(self.handle, &mut self.files.borrow_mut(), arguments)
+                } else {
+                    Err(Error::command_not_found(format!("The command {name} has not been found")))
+                }
+            }
         }
     }
+}
+
+fn find<R: Copy>(commands: &[(&str, R)], name: &str) -> Option<R> {
+    commands.binary_search_by_key(&name, |(name, _)| name).ok().map(|found| commands[found].1)
 }
 
 /// Accepts what was offered, which is nothing: no command is so quick that it could overtake another.
@@ -133,7 +156,8 @@ fn nothing(_: &Handle, arguments: Arguments) -> Result<Value, Error> {
 
 fn commands(_: &Handle, arguments: Arguments) -> Result<Value, Error> {
     arguments.finish()?;
-    let names = COMMANDS.iter().map(|(name, _)| *name).chain([NEGOTIATION]);
+    let with_files = WITH_FILES.iter().map(|(name, _)| *name);
+    let names = COMMANDS.iter().map(|(name, _)| *name).chain(with_files).chain([NEGOTIATION]);
     Ok(names.map(|name| json!({ "name": name })).collect())
 }
 
@@ -209,13 +233,15 @@ mod tests {
     fn with_nobody_there(check: impl FnOnce(Session<'_>)) {
         let (handle, mailbox) = mailbox().expect("an eventfd");
         drop(mailbox);
-        check(Session::new(&handle));
+        check(Session::new(&handle, &RefCell::default()));
     }
 
     #[test]
     fn commands_are_in_order_and_each_is_there_once() {
         assert!(COMMANDS.is_sorted_by(|(a, _), (b, _)| a < b));
-        assert!(COMMANDS.iter().all(|(name, _)| *name != NEGOTIATION));
+        assert!(WITH_FILES.is_sorted_by(|(a, _), (b, _)| a < b));
+        let once = |name| name != NEGOTIATION && find(WITH_FILES, name).is_none();
+        assert!(COMMANDS.iter().all(|(name, _)| once(name)));
     }
 
     #[test]
@@ -255,7 +281,7 @@ mod tests {
             ask(&mut session, "qmp_capabilities", json!({}));
             let listed = ask(&mut session, "query-commands", json!({}));
             let names = listed["return"].as_array().expect("a list");
-            assert_eq!(names.len(), COMMANDS.len() + 1);
+            assert_eq!(names.len(), COMMANDS.len() + WITH_FILES.len() + 1);
             for name in names {
                 let name = name["name"].as_str().expect("a name");
                 let answer = ask(&mut session, name, json!({ "no-such": 1 }));

@@ -38,11 +38,13 @@ pub(super) fn expansion(handle: &Handle, mut arguments: Arguments) -> Result<Val
     let model = Wanted::take(&mut arguments, "model")?;
     arguments.finish()?;
     let cpu = model.cpu(handle)?;
-    let (expanded, deprecated) = if full {
+    let (expanded, mut deprecated) = if full {
         (cpu.full_expansion(), Feature::deprecated())
     } else {
         (cpu.static_expansion(), cpu.deprecated())
     };
+    // It is not in the list of the QEMU that query-version tells of (`s390_get_deprecated_features`, 10.2).
+    deprecated.remove(Feature::IneffNcTx);
     let mut expansion = json!({ "model": ModelInfo::from(&expanded) });
     if !deprecated.is_empty() {
         expansion["deprecated-props"] = names(&deprecated);

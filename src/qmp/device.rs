@@ -2,6 +2,7 @@
 
 use super::{
     command::{done, refused},
+    files::Files,
     message::{Arguments, Error},
 };
 use crate::{
@@ -27,7 +28,7 @@ pub(super) fn path(id: &str) -> String {
 }
 
 /// `device_add`.
-pub(super) fn add(handle: &Handle, mut arguments: Arguments) -> Result<Value, Error> {
+pub(super) fn add(handle: &Handle, files: &mut Files, mut arguments: Arguments) -> Result<Value, Error> {
     let driver = arguments.string("driver")?;
     let driver = arguments.required("driver", driver)?;
     if driver != DRIVER {
@@ -39,7 +40,7 @@ pub(super) fn add(handle: &Handle, mut arguments: Arguments) -> Result<Value, Er
     let id = arguments.string("id")?;
     let id = id.map(|id| id.parse()).transpose();
     let id = id.map_err(|_: DeviceIdError| Error::generic("Parameter 'id' expects an identifier"))?;
-    let choice = choice(arguments.rest())?;
+    let choice = Properties::read(arguments.rest())?.choice(files)?;
     match handle.add_device(VfioApOption { choice, id }) {
         Ok(_) => Ok(done()),
         Err(Refusal::Plan(PlanError::ApOff { .. })) => Err(no_bus("the guest's CPU has ap=off")),
@@ -55,28 +56,75 @@ fn no_bus(why: &str) -> Error {
     Error::generic(format!("No '{BUS}' bus found for device '{DRIVER}': {why}"))
 }
 
-/// Which device the properties mean: those of QEMU's that are about a device in sysfs, and ours, as `--device` has them.
-fn choice(properties: Map<String, Value>) -> Result<DeviceChoice, Error> {
-    let (mut sysfsdev, mut backend) = (None, None);
-    for (name, value) in properties {
-        let place = match name.as_str() {
-            "sysfsdev" => &mut sysfsdev,
-            "backend" => &mut backend,
-            _ => return Err(Error::generic(format!("Property '{DRIVER}.{name}' not found"))),
-        };
-        let Value::String(value) = value else { return Err(Error::wrong_type(&name, "string")) };
-        *place = Some(value);
-    }
-    let sysfsdev = sysfsdev.ok_or_else(|| Error::generic("Parameter 'sysfsdev' is missing"))?;
-    let backend = match backend.as_deref() {
-        None => None,
-        Some("group") => Some(VfioBackend::Group),
-        Some("iommufd") => Some(VfioBackend::Iommufd),
-        Some(other) => {
-            return Err(Error::generic(format!("Parameter 'backend' does not accept value '{other}'")));
+/// The properties that say which device: QEMU's that are about a device in sysfs or an open one, and ours, as `--device`
+/// has them.
+#[derive(Debug, Default)]
+struct Properties {
+    sysfsdev: Option<String>,
+    backend: Option<String>,
+    fd: Option<String>,
+    iommufd: Option<String>,
+}
+
+impl Properties {
+    fn read(properties: Map<String, Value>) -> Result<Self, Error> {
+        let mut read = Self::default();
+        for (name, value) in properties {
+            let place = match name.as_str() {
+                "sysfsdev" => &mut read.sysfsdev,
+                "backend" => &mut read.backend,
+                "fd" => &mut read.fd,
+                "iommufd" => &mut read.iommufd,
+                _ => return Err(Error::generic(format!("Property '{DRIVER}.{name}' not found"))),
+            };
+            let Value::String(value) = value else { return Err(Error::wrong_type(&name, "string")) };
+            *place = Some(value);
         }
-    };
-    Ok(DeviceChoice::Mdev { sysfsdev: sysfsdev.into(), backend })
+        Ok(read)
+    }
+
+    /// Which device they mean. A file that `fd` names is taken out of `files`, whatever becomes of the device, as in QEMU.
+    fn choice(self, files: &mut Files) -> Result<DeviceChoice, Error> {
+        let Self { sysfsdev, backend, fd, iommufd } = self;
+        match (sysfsdev, fd, iommufd) {
+            (Some(_), Some(_), _) => Err(Error::generic("Parameter 'fd' is for a device without 'sysfsdev'")),
+            (None, Some(_), None) => Err(Error::generic("Use FD passing only with iommufd backend")),
+            (None, Some(fd), Some(iommufd)) => {
+                if backend.is_some() {
+                    return Err(Error::generic("Parameter 'backend' is for a device with 'sysfsdev'"));
+                }
+                let iommufd = files.iommufd(&iommufd)?.ok_or_else(|| {
+                    Error::generic(format!("object '{iommufd}' has no 'fd', which a device with 'fd' needs"))
+                })?;
+                Ok(DeviceChoice::Sent { fd: files.take(fd)?, iommufd })
+            }
+            (Some(sysfsdev), None, Some(iommufd)) => match (files.iommufd(&iommufd)?, backend.as_deref()) {
+                (None, None | Some("iommufd")) => {
+                    Ok(DeviceChoice::Mdev { sysfsdev: sysfsdev.into(), backend: Some(VfioBackend::Iommufd) })
+                }
+                (None, Some(_)) => Err(Error::generic("Parameter 'backend' contradicts 'iommufd'")),
+                (Some(_), _) => Err(Error::generic(format!(
+                    "object '{iommufd}' has an 'fd', which a device with 'sysfsdev' does not take"
+                ))),
+            },
+            (sysfsdev, None, _) => {
+                let sysfsdev = sysfsdev.ok_or_else(|| Error::generic("Parameter 'sysfsdev' is missing"))?;
+                Ok(DeviceChoice::Mdev {
+                    sysfsdev: sysfsdev.into(),
+                    backend: read_backend(backend.as_deref())?,
+                })
+            }
+        }
+    }
+}
+
+fn read_backend(backend: Option<&str>) -> Result<Option<VfioBackend>, Error> {
+    match backend {
+        None => Ok(None),
+        Some("group") => Ok(Some(VfioBackend::Group)),
+        Some("iommufd") => Ok(Some(VfioBackend::Iommufd)),
+        Some(other) => Err(Error::generic(format!("Parameter 'backend' does not accept value '{other}'"))),
+    }
 }
 
 /// `device_del`, by name or by path. When it is answered the device is gone; the event says so once more.

@@ -1,7 +1,7 @@
 //! Events as QEMU names them (`qapi/run-state.json`, `qapi/qdev.json`), and those of AP, which QEMU has no names for.
 
 use super::device;
-use crate::event::{EndCause, Event, PanicReason, Registers};
+use crate::event::{EndCause, Event, PanicReason, Registers, Reset};
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -40,6 +40,7 @@ enum Told {
     DeviceDeleted { device: String, path: String },
     XApAttached { id: String, apqns: Vec<String> },
     XApConfigChanged { id: String, apqns: Vec<String>, added: Vec<String>, removed: Vec<String> },
+    XApCheckstopped { id: String, apqns: Vec<String> },
     XApReleaseRequested { id: String },
 }
 
@@ -100,11 +101,11 @@ fn told(event: Event) -> Option<Told> {
         Event::Paused => Told::Stop,
         Event::Resumed => Told::Resume,
         Event::PowerDownRequested => Told::Powerdown,
-        Event::GuestReset { kind } => match kind.as_str() {
-            "external" => Told::Reset { guest: false, reason: Cause::HostQmpSystemReset },
-            "re-ipl" => Told::Reset { guest: true, reason: Cause::GuestReset },
+        Event::GuestReset { kind } => match kind {
+            Reset::External => Told::Reset { guest: false, reason: Cause::HostQmpSystemReset },
+            Reset::ReIpl => Told::Reset { guest: true, reason: Cause::GuestReset },
             // Resets of the subsystem alone, for kexec and dumps, are none to QEMU's clients.
-            _ => return None,
+            Reset::ModifiedClear | Reset::LoadNormal => return None,
         },
         // What comes of a panic is what QEMU does unless it is told otherwise.
         Event::GuestPanicked { cpu, reason, registers } => {
@@ -115,9 +116,11 @@ fn told(event: Event) -> Option<Told> {
         Event::ApConfigChanged { id, apqns, added, removed } => {
             Told::XApConfigChanged { id, apqns, added, removed }
         }
+        Event::ApCheckstopped { id, apqns } => Told::XApCheckstopped { id, apqns },
         Event::ApReleaseRequested { id } => Told::XApReleaseRequested { id },
         Event::ApDetached { id, .. } => Told::DeviceDeleted { path: device::path(&id), device: id },
-        _ => return None,
+        // What the program does before and after a guest is nothing that QEMU's clients hear of.
+        Event::HostChecked { .. } | Event::VmBuilt { .. } | Event::Ended { .. } => return None,
     })
 }
 
@@ -134,15 +137,17 @@ mod tests {
 
     #[test]
     fn events_have_qemus_names_and_data() {
-        let reset = |kind: &str| Event::GuestReset { kind: kind.to_owned() };
+        let reset = |kind| Event::GuestReset { kind };
         assert_eq!(value(Event::Paused), json!({ "event": "STOP" }));
         assert_eq!(value(Event::Resumed), json!({ "event": "RESUME" }));
         assert_eq!(value(Event::PowerDownRequested), json!({ "event": "POWERDOWN" }));
         let data = json!({ "guest": false, "reason": "host-qmp-system-reset" });
-        assert_eq!(value(reset("external")), json!({ "event": "RESET", "data": data }));
+        assert_eq!(value(reset(Reset::External)), json!({ "event": "RESET", "data": data }));
         let data = json!({ "guest": true, "reason": "guest-reset" });
-        assert_eq!(value(reset("re-ipl")), json!({ "event": "RESET", "data": data }));
-        assert_eq!(told(reset("load-normal")), None, "QEMU says nothing of resets of the subsystem");
+        assert_eq!(value(reset(Reset::ReIpl)), json!({ "event": "RESET", "data": data }));
+        for subsystem in [Reset::LoadNormal, Reset::ModifiedClear] {
+            assert_eq!(told(reset(subsystem)), None, "QEMU says nothing of resets of the subsystem");
+        }
         let gone =
             Event::ApDetached { id: "ap0".into(), apqns: Vec::new(), reason: DetachReason::HostRequest };
         let data = json!({ "device": "ap0", "path": "/machine/peripheral/ap0" });
@@ -184,6 +189,9 @@ mod tests {
             Event::ApConfigChanged { id: "ap0".into(), apqns: lists(), added: Vec::new(), removed: lists() };
         let data = json!({ "id": "ap0", "apqns": ["05.0004"], "added": [], "removed": ["05.0004"] });
         assert_eq!(value(changed), json!({ "event": "X_AP_CONFIG_CHANGED", "data": data }));
+        let checkstopped = value(Event::ApCheckstopped { id: "ap0".into(), apqns: lists() });
+        let data = json!({ "id": "ap0", "apqns": ["05.0004"] });
+        assert_eq!(checkstopped, json!({ "event": "X_AP_CHECKSTOPPED", "data": data }));
         let wanted = value(Event::ApReleaseRequested { id: "ap0".into() });
         assert_eq!(wanted, json!({ "event": "X_AP_RELEASE_REQUESTED", "data": { "id": "ap0" } }));
     }

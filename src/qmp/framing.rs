@@ -157,12 +157,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic_or_keep_more_than_the_longest_request(bytes: Vec<u8>) {
+        fn no_bytes_make_it_panic_or_keep_more_than_the_longest_request(
+            parts in proptest::collection::vec(
+                prop_oneof![
+                    (any::<u8>(), 0_usize..100_000).prop_map(|(byte, count)| vec![byte; count]),
+                    proptest::collection::vec(any::<u8>(), 0..100),
+                    Just(b"{\"execute\":\"".to_vec()),
+                    Just(b"[\"\\".to_vec()),
+                    Just(b"\n".to_vec()),
+                ],
+                0..6,
+            ),
+        ) {
             let mut framing = Framing::default();
-            for byte in bytes {
-                framing.push(byte);
-                prop_assert!(framing.text.len() <= LONGEST);
+            for byte in parts.concat() {
+                if let Some(Frame::Text(text)) = framing.push(byte) {
+                    prop_assert!((1..=LONGEST).contains(&text.len()));
+                }
+                prop_assert!(framing.text.len() <= LONGEST && framing.text.capacity() <= 2 * LONGEST);
             }
+            // Whatever came, a client that begins anew is understood.
+            framing.push(b'\n');
+            framing.push(0xff);
+            let anew: Vec<_> = b"\n{}".iter().filter_map(|byte| framing.push(*byte)).collect();
+            prop_assert_eq!(anew, [Frame::Text(b"{}".to_vec())]);
         }
     }
 }

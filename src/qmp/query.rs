@@ -173,7 +173,7 @@ pub(super) fn ap(handle: &Handle, arguments: Arguments) -> Result<Value, Error> 
         id: device.id,
         sysfsdev: match device.choice {
             DeviceChoice::Mdev { sysfsdev, .. } => Some(sysfsdev),
-            DeviceChoice::Descriptors { .. } => None,
+            DeviceChoice::Descriptors { .. } | DeviceChoice::Sent { .. } => None,
         },
         mdev: device.mdev.map(|uuid| uuid.to_string()),
         matrix: Matrix {

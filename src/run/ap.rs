@@ -9,17 +9,20 @@ use crate::{
     event::{DetachReason, Event},
     guest::RunError,
     machine::{
-        BuildError,
-        ap::{ApSlot, Change, Unplugged, names},
+        ap::{ApSlot, Change, Unplugged, names, source},
         chain,
     },
-    plan::device_for,
+    plan::{PlannedDevice, device_for},
 };
-use adjunct_devices::vfio_ap::VfioAp;
-use adjunct_hypervisor::EventFd;
+use adjunct_devices::vfio_ap::{Attached, VfioAp};
+use adjunct_hypervisor::{ApSource, EventFd, Vm};
 use event_manager::{EventOps, EventSet, Events};
 use nix::sys::timerfd::{Expiration, TimerSetTimeFlags};
-use std::{io, sync::PoisonError, time::Duration};
+use std::{
+    io,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 /// How often the loop looks for what nobody tells: as often as the host's AP bus looks at its adapters
 /// (`drivers/s390/crypto/ap_bus.c: AP_CONFIG_TIME`, 7.3).
@@ -30,6 +33,29 @@ pub(super) fn watched(ap: &ApSlot) -> impl Iterator<Item = (&EventFd, u32)> {
     let release = ap.device().and_then(VfioAp::release_requests).map(|event| (event, token::AP_RELEASE));
     let changes = ap.device().and_then(VfioAp::config_changes).map(|event| (event, token::AP_CONFIG));
     release.into_iter().chain(changes)
+}
+
+/// Has the loop watch all of these, or none.
+fn watch<'a>(
+    ops: &mut EventOps,
+    events: impl Iterator<Item = (&'a EventFd, u32)>,
+) -> Result<(), event_manager::Error> {
+    let mut added = Vec::new();
+    for (event, what) in events {
+        if let Err(error) = ops.add(Events::with_data(event, what, EventSet::IN)) {
+            added.into_iter().for_each(|event| forget(ops, event));
+            return Err(error);
+        }
+        added.push(event);
+    }
+    Ok(())
+}
+
+/// Has the loop watch this no more. To be called before it is closed: the next file can have its number.
+fn forget(ops: &mut EventOps, event: &EventFd) {
+    if let Err(error) = ops.remove(Events::empty(event)) {
+        tracing::debug!(%error, "not watched");
+    }
 }
 
 /// Whether the interrupt has come; it is taken. It is a counter: how often it came does not matter. Of a device that
@@ -106,7 +132,8 @@ impl Loop<'_> {
         tracing::warn!("the host wants vfio-ap device {id} back: the guest loses its AP queues");
         self.watch.counts.ap(ApHappening::ReleaseRequested);
         self.events.send(&Event::ApReleaseRequested { id });
-        self.unplug_ap(DetachReason::HostRequest, ops);
+        // Of a guest that ends meanwhile there is nothing more to say.
+        let _ = self.unplug_ap(DetachReason::HostRequest, ops);
     }
 
     /// Gives the guest an AP device.
@@ -121,15 +148,11 @@ impl Loop<'_> {
         }
         let (planned, warnings) = device_for(&self.model, option, self.host)?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        self.ap.plug(&*self.shared.vm, planned).map_err(|error| match error {
-            BuildError::Attach(error) => Refusal::Attach(error),
-            other => Refusal::Boot(RunError::Build(other)),
-        })?;
-        let mut watch = |(event, what)| ops.add(Events::with_data(event, what, EventSet::IN));
-        let all_watched = watched(&self.ap).try_for_each(&mut watch);
-        if let Err(error) = all_watched {
+        let attached = self.attach(&planned)?;
+        self.ap.take_in(planned, attached);
+        if let Err(error) = watch(ops, watched(&self.ap)) {
             // Unheard it would never go back to a host that wants it.
-            self.ap.unplug();
+            self.close_ap();
             return Err(Refusal::Boot(RunError::Loop(io::Error::other(error))));
         }
         self.ap.look(&*self.host.sysfs);
@@ -142,45 +165,89 @@ impl Loop<'_> {
         Ok(info)
     }
 
+    fn attach(&mut self, planned: &PlannedDevice) -> Result<Attached, Refusal> {
+        let source = source(&planned.choice).map_err(|error| Refusal::Boot(RunError::Build(error)))?;
+        let attach = |(vm, source, id): (Arc<dyn Vm>, ApSource, String)| {
+            let attached = VfioAp::attach(&*vm, source, id);
+            // The VM comes last: a device goes before the VM it is in.
+            (attached, vm)
+        };
+        let on = (self.shared.vm.clone(), source, planned.id.to_string());
+        let (attached, _vm) = self.send_on_errand("ap-plug", on, attach).ok_or(Refusal::Ended)?;
+        Ok(attached?)
+    }
+
     /// Takes the device `id` from the guest.
     pub(super) fn remove_device(&mut self, id: &str, ops: &mut EventOps) -> Result<(), Refusal> {
-        match self.ap.device().map(|device| device.id()) {
-            Some(present) if present == id => {
-                self.unplug_ap(DetachReason::Unplugged, ops);
-                Ok(())
-            }
+        match self.ap.device().map(VfioAp::id) {
+            Some(present) if present == id => self.unplug_ap(DetachReason::Unplugged, ops),
             present => Err(Refusal::NoSuchDevice { id: id.to_owned(), present: present.map(str::to_owned) }),
         }
     }
 
-    fn unplug_ap(&mut self, reason: DetachReason, ops: &mut EventOps) {
-        for (event, _) in watched(&self.ap) {
-            if let Err(error) = ops.remove(Events::empty(event)) {
-                tracing::debug!(%error, "not watched");
-            }
-        }
+    fn unplug_ap(&mut self, reason: DetachReason, ops: &mut EventOps) -> Result<(), Refusal> {
+        watched(&self.ap).for_each(|(event, _)| forget(ops, event));
         // The last chance to see what it had: a kernel without the interrupt does not tell of changes.
         if reason == DetachReason::Unplugged {
             self.ap.look(&*self.host.sysfs);
         }
-        let Some(Unplugged { device, info }) = self.ap.unplug() else { return };
+        let Some(info) = self.close_ap() else { return Err(Refusal::Ended) };
         self.look_regularly();
-        for refused in device.detach() {
-            tracing::warn!("{}", chain(&refused));
-        }
         self.tell_guest_of_ap();
         self.watch.counts.ap(ApHappening::Detached);
         self.events.send(&Event::ApDetached { id: info.id, apqns: names(&info.apqns), reason });
+        Ok(())
+    }
+
+    /// Closes the device, upon which the host takes its queues from the guest and resets them. `None`: the guest ends.
+    fn close_ap(&mut self) -> Option<DeviceInfo> {
+        let Unplugged { device, info } = self.ap.unplug()?;
+        for refused in self.send_on_errand("ap-unplug", device, VfioAp::detach)? {
+            tracing::warn!("{}", chain(&refused));
+        }
+        Some(info)
     }
 
     /// Lets the guest look at its queues anew.
     fn tell_guest_of_ap(&self) {
-        let report =
-            self.shared.css.lock().unwrap_or_else(PoisonError::into_inner).ap_configuration_changed();
+        let css = || self.shared.css.lock().unwrap_or_else(PoisonError::into_inner);
+        let report = css().ap_configuration_changed();
         if let Some(interruption) = report
-            && let Err(refused) = self.shared.vm.inject(interruption)
+            && let Err(refused) = self.shared.inject(interruption)
         {
+            css().not_announced();
             tracing::warn!("the guest is not told that its AP queues are others: {}", chain(&refused));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event_manager::{EventManager, MutEventSubscriber, SubscriberOps};
+
+    /// Wants two files watched, and one of them twice, which is refused.
+    struct Wants {
+        files: [EventFd; 2],
+        watched_again: Vec<bool>,
+    }
+
+    impl MutEventSubscriber for Wants {
+        fn init(&mut self, ops: &mut EventOps) {
+            let [one, other] = &self.files;
+            assert!(watch(ops, [(one, 0), (other, 1), (other, 2)].into_iter()).is_err());
+            self.watched_again =
+                [one, other].map(|event| watch(ops, [(event, 0)].into_iter()).is_ok()).into();
+        }
+
+        fn process(&mut self, _: Events, _: &mut EventOps) {}
+    }
+
+    #[test]
+    fn of_files_that_cannot_all_be_watched_none_is() {
+        let files = [0, 0].map(|flags| EventFd::new(flags).expect("an eventfd"));
+        let mut manager = EventManager::new().expect("an epoll");
+        let id = manager.add_subscriber(Wants { files, watched_again: Vec::new() });
+        assert_eq!(manager.subscriber_mut(id).expect("it is there").watched_again, [true, true]);
     }
 }

@@ -1,22 +1,41 @@
 //! Work that may take long, done by a thread that has what it works on meanwhile.
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use super::{Loop, Managed};
+use crate::outcome::Outcome;
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::eventfd::{EfdFlags, EventFd},
+};
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc,
-        mpsc::{self, Receiver, Sender},
+        mpsc::{self, Receiver, Sender, TryRecvError},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 /// Work under way. Dropped, it goes on, and what it works on goes with its end.
 #[derive(Debug)]
-pub(super) struct Errand<T, R> {
+struct Errand<T, R> {
     give: Sender<T>,
-    result: Receiver<(T, R)>,
+    result: Receiver<R>,
     done: Arc<EventFd>,
+    thread: JoinHandle<()>,
+}
+
+/// The work has panicked, and what it worked on went with it.
+#[derive(Debug, PartialEq, Eq)]
+struct Lost;
+
+/// Says that the work is done, well or not.
+struct Tell(Arc<EventFd>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        let _ = self.0.write(1);
+    }
 }
 
 impl<T: Send + 'static, R: Send + 'static> Errand<T, R> {
@@ -24,29 +43,33 @@ impl<T: Send + 'static, R: Send + 'static> Errand<T, R> {
     ///
     /// # Errors
     /// There is no thread or eventfd to be had.
-    pub(super) fn prepare(name: &str, work: impl FnOnce(&T) -> R + Send + 'static) -> io::Result<Self> {
+    fn prepare(name: &str, work: fn(T) -> R) -> io::Result<Self> {
         let done = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let ((give, take), (answer, result)) = (mpsc::channel(), mpsc::channel());
-        let tell = done.clone();
-        thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let tell = Tell(done.clone());
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // Dropped from right to left, also in a panic: who is told finds the answer, or that there will be none.
+            let (_tell, answer) = (tell, answer);
             let Ok(on) = take.recv() else { return };
-            let worked = work(&on);
             // Nobody may wait for it any more: then it is dropped here.
-            let _ = answer.send((on, worked));
-            let _ = tell.write(1);
+            let _ = answer.send(work(on));
         })?;
-        Ok(Self { give, result, done })
+        Ok(Self { give, result, done, thread })
     }
 
     /// Lets the work begin.
-    pub(super) fn start(&self, on: T) {
+    fn start(&self, on: T) {
         // The thread waits for nothing else.
         let _ = self.give.send(on);
     }
 
     /// What came of it, once it is done.
-    pub(super) fn result(&self) -> Option<(T, R)> {
-        self.result.try_recv().ok()
+    fn result(&self) -> Option<Result<R, Lost>> {
+        match self.result.try_recv() {
+            Ok(result) => Some(Ok(result)),
+            Err(TryRecvError::Disconnected) => Some(Err(Lost)),
+            Err(TryRecvError::Empty) => None,
+        }
     }
 }
 
@@ -54,5 +77,94 @@ impl<T: Send + 'static, R: Send + 'static> Errand<T, R> {
 impl<T, R> AsFd for Errand<T, R> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.done.as_fd()
+    }
+}
+
+impl Loop<'_> {
+    /// Has a thread called `name` do `work` on the AP device. The host may take its time, and nobody who wants to end the
+    /// guest or to know of it must wait for that; all else waits. `None`: the guest ends, and the thread keeps what it has.
+    pub(super) fn send_on_errand<T, R>(&mut self, name: &str, on: T, work: fn(T) -> R) -> Option<R>
+    where
+        T: Send + 'static,
+        R: Send + 'static,
+    {
+        let errand = match Errand::prepare(name, work) {
+            Ok(errand) => errand,
+            Err(error) => {
+                tracing::debug!(%error, "no thread");
+                return Some(work(on));
+            }
+        };
+        errand.start(on);
+        let result = self.wait_for(&errand);
+        if let Some(Managed { mailbox, .. }) = self.watch.managed {
+            mailbox.look_again();
+        }
+        let Some(result) = result else {
+            tracing::warn!("the host is not done with the guest's AP queues yet: it goes on with that alone");
+            return None;
+        };
+        // It has nothing more to do. What it panics with it has said itself.
+        let _ = errand.thread.join();
+        if result.is_err() {
+            self.outcome = Some(Outcome::Fault("its thread for the vfio-ap device has broken off"));
+        }
+        result.ok()
+    }
+
+    fn wait_for<T, R>(&mut self, errand: &Errand<T, R>) -> Option<Result<R, Lost>>
+    where
+        T: Send + 'static,
+        R: Send + 'static,
+    {
+        while !self.is_ending() {
+            if let Some(result) = errand.result() {
+                return Some(result);
+            }
+            self.wait_until_readable(errand.as_fd());
+        }
+        None
+    }
+
+    /// Waits until `done` is readable; serves meanwhile what ends the guest, and who only asks.
+    fn wait_until_readable(&mut self, done: BorrowedFd<'_>) {
+        let mailbox = self.watch.managed.map(|managed| managed.mailbox);
+        let others = [
+            mailbox.map(|mailbox| mailbox.ends().as_fd()),
+            mailbox.map(AsFd::as_fd),
+            self.watch.signals.map(AsFd::as_fd),
+            self.input.as_ref().map(AsFd::as_fd),
+        ];
+        let files = [Some(done)].into_iter().chain(others).flatten();
+        let mut files: Vec<PollFd<'_>> = files.map(|file| PollFd::new(file, PollFlags::POLLIN)).collect();
+        // Interrupted or not: what is there is looked at.
+        let _ = poll(&mut files, PollTimeout::NONE);
+        // It is the first of the others, and served when we are back in the loop.
+        let is_asked = mailbox.is_some() && files[1].any() == Some(true);
+        drop(files);
+        self.asked_to_end |= is_asked;
+        self.answer_question();
+        self.serve_input();
+        self.signalled |= self.watch.signals.is_some_and(|signals| signals.take().is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of `work`; it is there as soon as the errand is readable.
+    fn result_of(work: fn(u8) -> u8) -> Option<Result<u8, Lost>> {
+        let errand = Errand::prepare("errand", work).expect("a thread");
+        assert_eq!(errand.result(), None);
+        errand.start(1);
+        poll(&mut [PollFd::new(errand.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).expect("pollable");
+        errand.result()
+    }
+
+    #[test]
+    fn work_that_is_done_and_work_that_panics_are_both_told() {
+        assert_eq!(result_of(|one| one + 1), Some(Ok(2)));
+        assert_eq!(result_of(|_| panic!("as planned")), Some(Err(Lost)));
     }
 }

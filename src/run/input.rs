@@ -14,7 +14,7 @@ impl Loop<'_> {
             let Ok(mut sclp) = shared.sclp.try_lock() else { return 0 };
             let InputTaken { taken, signal } = sclp.push_input(typed);
             if let Some(signal) = signal
-                && let Err(refused) = shared.vm.inject(signal.into())
+                && let Err(refused) = shared.inject(signal.into())
             {
                 tracing::warn!("console input is lost: {}", chain(&refused));
             }

@@ -3,11 +3,13 @@
 use super::{IPL_CPU, Loop, Managed, Order};
 use crate::{
     config::Config,
-    control::{Act, Counters, Refusal, Reply, Request, VmInfo, VmState, answer_for_host},
+    control::{Act, Counters, Question, Refusal, Reply, Request, VmInfo, VmState, answer_for_host},
     event::Event,
+    machine::chain,
     outcome::Outcome,
 };
 use adjunct_devices::ipl::ResetKind;
+use adjunct_hypervisor::KernelError;
 use event_manager::EventOps;
 use std::{collections::BTreeSet, sync::PoisonError};
 
@@ -15,25 +17,46 @@ impl Loop<'_> {
     /// Serves one request, unless somebody has ordered the end: what comes then is for whoever is there after the guest.
     /// The mailbox says if there are more, so that those who ask without end keep the loop from nothing.
     pub(super) fn serve_request(&mut self, ops: &mut EventOps) {
-        let Some(Managed { mailbox, config }) = self.watch.managed else { return };
+        let Some(Managed { mailbox, .. }) = self.watch.managed else { return };
         if self.outcome.is_some() {
             return;
         }
-        if let Some(request) = mailbox.next() {
-            if matches!(request, Request::Info(_) | Request::Counters(_)) {
+        match mailbox.next() {
+            Some(Request::AddDevice(device, reply)) => {
+                let answer = self.add_device(&device, ops);
+                // Who is answered finds the files closed that came with it.
+                drop(device);
+                reply.send(answer);
+            }
+            Some(Request::RemoveDevice(id, reply)) => reply.send(self.remove_device(&id, ops)),
+            Some(Request::Create(_, reply)) => {
+                reply.send(Err(Refusal::AlreadyCreated { state: self.state() }));
+            }
+            Some(Request::Act(act, reply)) => self.act(act, reply),
+            Some(Request::Question(question)) => self.answer(question),
+            None => {}
+        }
+    }
+
+    /// Answers one who only asks, past all others: they wait for what is under way.
+    pub(super) fn answer_question(&mut self) {
+        if let Some(question) = self.watch.managed.and_then(|managed| managed.mailbox.next_question()) {
+            self.answer(question);
+        }
+    }
+
+    fn answer(&mut self, question: Question) {
+        let Some(Managed { config, .. }) = self.watch.managed else { return };
+        match question {
+            Question::Info(reply) => {
                 self.look_at_ap();
+                reply.send(Ok(self.info(config)));
             }
-            match request {
-                Request::Info(reply) => reply.send(Ok(self.info(config))),
-                Request::Host(reply) => reply.send(answer_for_host(self.host)),
-                Request::Counters(reply) => reply.send(Ok(self.counters())),
-                Request::AddDevice(device, reply) => reply.send(self.add_device(&device, ops)),
-                Request::RemoveDevice(id, reply) => reply.send(self.remove_device(&id, ops)),
-                Request::Create(_, reply) => {
-                    reply.send(Err(Refusal::AlreadyCreated { state: self.state() }));
-                }
-                Request::Act(act, reply) => self.act(act, reply),
+            Question::Counters(reply) => {
+                self.look_at_ap();
+                reply.send(Ok(self.counters()));
             }
+            Question::Host(reply) => reply.send(answer_for_host(self.host)),
         }
     }
 
@@ -54,6 +77,7 @@ impl Loop<'_> {
             (Act::Pause, VmState::Paused) => wrong(VmState::Paused, "resume it first"),
             (Act::Pause, _) => {
                 self.seats.pause();
+                self.stop_clock();
                 self.events.send(&Event::Paused);
                 Ok(())
             }
@@ -64,7 +88,7 @@ impl Loop<'_> {
             (Act::Resume, state) => wrong(state, "pause it first"),
             (Act::Reset, _) => self.reset_from_outside(),
             (Act::Reboot, state) => self.reset_from_outside().inspect(|()| {
-                if state == VmState::Paused && !self.is_ending() {
+                if state == VmState::Paused {
                     self.go_on();
                 }
             }),
@@ -75,23 +99,38 @@ impl Loop<'_> {
 
     /// Lets a paused guest go on.
     fn go_on(&mut self) {
+        self.start_clock();
         self.seats.resume();
         self.events.send(&Event::Resumed);
         self.serve_reports();
+    }
+
+    /// Notes the guest's time, from which it goes on: a pause is none to the guest (as in QEMU, `hw/s390x/tod-kvm.c:
+    /// kvm_s390_tod_vm_state_change`). Where that can't be had, the guest's clock runs on.
+    fn stop_clock(&mut self) {
+        self.stopped_at = self.shared.vm.tod().map_err(|refused| warn_of_clock(&refused)).ok();
+    }
+
+    /// Has the guest's time go on.
+    fn start_clock(&mut self) {
+        if let Some(Err(refused)) = self.stopped_at.take().map(|tod| self.shared.vm.set_tod(tod)) {
+            warn_of_clock(&refused);
+        }
     }
 
     fn reset_from_outside(&mut self) -> Result<(), Refusal> {
         self.reset(IPL_CPU, ResetKind::External).map_err(|refused| {
             self.outcome = Some(Outcome::Refused(refused.clone()));
             Refusal::Host(refused)
-        })
+        })?;
+        if self.is_ending() { Err(Refusal::Ended) } else { Ok(()) }
     }
 
     /// Asks the guest to end.
     fn power_down(&self) -> Result<(), Refusal> {
         let signal = self.shared.sclp.lock().unwrap_or_else(PoisonError::into_inner).signal_quiesce();
         if let Some(signal) = signal {
-            self.shared.vm.inject(signal.into())?;
+            self.shared.inject(signal.into())?;
         }
         self.events.send(&Event::PowerDownRequested);
         Ok(())
@@ -117,4 +156,8 @@ impl Loop<'_> {
             ..self.watch.counts.read()
         }
     }
+}
+
+fn warn_of_clock(refused: &KernelError) {
+    tracing::warn!("the guest's clock runs on while it is paused: {}", chain(refused));
 }

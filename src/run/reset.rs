@@ -1,17 +1,13 @@
 //! Resets of the guest, step by step, with every vCPU in hand.
 
-use super::{IPL_CPU, Loop, errand::Errand};
-use crate::{counts::name_of, event::Event, machine::chain};
+use super::{IPL_CPU, Loop};
+use crate::{event::Event, machine::chain};
 use adjunct_devices::{
     ipl::{self, ResetKind, ResetStep},
-    vfio_ap::{VfioAp, Warning},
+    vfio_ap::VfioAp,
 };
 use adjunct_hypervisor::{CpuReset, KernelError, Psw, RunState};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::{
-    os::fd::{AsFd, BorrowedFd},
-    sync::PoisonError,
-};
+use std::sync::PoisonError;
 
 impl Loop<'_> {
     /// Resets the guest as the CPU `caller` asked for, and lets it go on.
@@ -26,7 +22,7 @@ impl Loop<'_> {
             }
         }
         self.watch.counts.reset(kind);
-        self.events.send(&Event::GuestReset { kind: name_of(kind).to_owned() });
+        self.events.send(&Event::GuestReset { kind: kind.into() });
         Ok(())
     }
 
@@ -62,55 +58,19 @@ impl Loop<'_> {
         }
     }
 
-    /// Resets the AP queues. The host may take its time, and whoever wants to end the guest must not wait for that: so
-    /// a thread has the device meanwhile, and keeps it if the guest ends first.
     fn reset_ap(&mut self) {
         let Some(device) = self.ap.lend() else { return };
-        let errand = match Errand::prepare("ap-reset", |device: &VfioAp| device.reset().err()) {
-            Ok(errand) => errand,
-            Err(error) => {
-                tracing::debug!(%error, "no thread");
-                let warning = device.reset().err();
-                return self.ap_is_reset(device, warning);
-            }
+        let reset = |device: VfioAp| {
+            let warning = device.reset().err();
+            (device, warning)
         };
-        errand.start(device);
-        while !self.is_ending() {
-            if let Some((device, warning)) = errand.result() {
-                return self.ap_is_reset(device, warning);
-            }
-            self.wait_for(errand.as_fd());
-        }
-        tracing::warn!("the host has not reset the guest's AP queues yet: it goes on with that alone");
-    }
-
-    fn ap_is_reset(&mut self, device: VfioAp, warning: Option<Warning>) {
+        let Some((device, warning)) = self.send_on_errand("ap-reset", device, reset) else { return };
         if let Some(warning) = warning {
             tracing::warn!("{}", chain(&warning));
         }
         self.ap.put_back(device);
         // An adapter that could not be reset may be checkstopped.
         self.look_at_ap();
-    }
-
-    /// Waits until `done` is readable; serves meanwhile what ends the guest.
-    fn wait_for(&mut self, done: BorrowedFd<'_>) {
-        let asked = self.watch.managed.map(|managed| managed.mailbox.ends());
-        let ends = [
-            self.watch.signals.map(AsFd::as_fd),
-            self.input.as_ref().map(AsFd::as_fd),
-            asked.map(|asked| asked.as_fd()),
-        ];
-        let files = [Some(done)].into_iter().chain(ends).flatten();
-        let mut files: Vec<PollFd<'_>> = files.map(|file| PollFd::new(file, PollFlags::POLLIN)).collect();
-        // Interrupted or not: what is there is looked at.
-        let _ = poll(&mut files, PollTimeout::NONE);
-        // It is the last, and served when we are back in the loop.
-        let is_asked = asked.is_some() && files.last().is_some_and(|file| file.any() == Some(true));
-        drop(files);
-        self.asked_to_end |= is_asked;
-        self.serve_input();
-        self.signalled |= self.watch.signals.is_some_and(|signals| signals.take().is_some());
     }
 
     /// Lets a CPU that is stopped begin at `psw`.

@@ -262,9 +262,11 @@ impl Seats {
         }
     }
 
-    /// Notes that the CPU is stopped; it wants nothing more for itself.
+    /// Notes that the CPU is stopped; it wants nothing more for itself. What the guest wants, and what the host refused,
+    /// stands.
     pub(super) fn stop(&mut self, cpu: u16) {
-        self.unserved.retain(|report| report.cpu != cpu || matches!(report.why, Why::Reset(_)));
+        self.unserved
+            .retain(|report| report.cpu != cpu || matches!(report.why, Why::Reset(_) | Why::Refused(_)));
         self.seats[usize::from(cpu)].doing = Doing::Stopped;
     }
 
@@ -294,10 +296,9 @@ impl Seats {
             && self.seats.iter().all(|seat| matches!(seat.doing, Doing::Stopped | Doing::Waiting))
     }
 
-    /// The first CPU that waits for nothing.
-    pub(super) fn first_wait(&self) -> Option<u16> {
-        let waits = self.seats.iter().position(|seat| seat.doing == Doing::Waiting)?;
-        u16::try_from(waits).ok()
+    /// Whether a CPU waits for nothing.
+    pub(super) fn one_waits(&self) -> bool {
+        self.seats.iter().any(|seat| seat.doing == Doing::Waiting)
     }
 
     /// The registers of a CPU that is here; of one whose thread broke nothing is known.
@@ -353,6 +354,54 @@ impl Drop for Desk {
     fn drop(&mut self) {
         if thread::panicking() {
             self.report(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adjunct_devices::ipl::ResetKind;
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Kick for Nobody {
+        fn kick(&self) {}
+    }
+
+    #[test]
+    fn a_cpu_that_is_stopped_wants_nothing_more_but_what_concerns_all_is_told() {
+        let refused = || Why::Refused(KernelError::new("KVM_RUN", "vCPU 0", libc::EFAULT));
+        for (why, is_told) in [
+            (Why::Kicked, false),
+            (Why::DisabledWait, false),
+            (Why::Stopped, false),
+            (Why::Reset(ResetKind::External), true),
+            (refused(), true),
+        ] {
+            let (_to_loop, returned) = mpsc::channel();
+            let seat = Seat {
+                vcpu: None,
+                doing: Doing::Back,
+                kicker: Arc::new(Nobody),
+                wanted: Arc::new(eventfd::EventFd::from_flags(EfdFlags::EFD_NONBLOCK).expect("an eventfd")),
+                thread_id: Arc::default(),
+                to_thread: None,
+                thread: None,
+            };
+            let named = format!("{why:?}");
+            let mut seats = Seats {
+                seats: vec![seat],
+                returned,
+                ready: Arc::new(EventFd::new(EFD_NONBLOCK).expect("an eventfd")),
+                unserved: VecDeque::from([Report { cpu: 0, why }]),
+                paused: false,
+            };
+            seats.stop(0);
+            assert!(seats.is_stopped(0));
+            let told = seats.next_report().map(|report| format!("{:?}", report.why));
+            assert_eq!(told, is_told.then_some(named));
         }
     }
 }

@@ -10,6 +10,11 @@ use adjunct_hypervisor::{KernelError, RunState};
 impl Loop<'_> {
     /// Carries out an order of the CPU `from` that the host leaves to us, and answers it.
     pub(super) fn sigp(&mut self, from: u16, order: Sigp) -> Result<(), KernelError> {
+        if let Some(answer) = sigp::answer_for_all(&order) {
+            self.seats.vcpu(from, |vcpu| answer.tell(&order, vcpu));
+            self.seats.run(from);
+            return Ok(());
+        }
         let to = order.cpu_address;
         let carried_out = self.seats.exists(to).then(|| {
             self.seats.gather(to);

@@ -13,11 +13,14 @@ use adjunct_devices::{
     ipl::{self, IplAction, ResetKind},
     sclp::Sclp,
 };
-use adjunct_hypervisor::{Exit, GuestMemory, KernelError, Vcpu, Vm};
+use adjunct_hypervisor::{Exit, Floating, GuestMemory, KernelError, Kick, Vcpu, Vm};
 use nix::sys::eventfd::EventFd;
 use std::{
     os::fd::AsFd,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// What all vCPU threads share.
@@ -31,6 +34,29 @@ pub(super) struct Shared {
     /// Where the guest's output waits for its reader; none: it is kept.
     pub(super) console: Option<Console>,
     pub(super) counts: Counts,
+    /// All vCPUs.
+    pub(super) kickers: Vec<Arc<dyn Kick>>,
+    /// Whether a CPU waits that no interruption can wake: it is not in `KVM_RUN`, but the host thinks that it operates.
+    pub(super) one_is_out: AtomicBool,
+}
+
+impl Shared {
+    /// Makes an interruption pending for the first CPU that takes it.
+    pub(super) fn inject(&self, interruption: Floating) -> Result<(), KernelError> {
+        self.vm.inject(interruption)?;
+        if self.one_is_out.load(Ordering::SeqCst) {
+            self.have_all_look();
+        }
+        Ok(())
+    }
+
+    /// Has each CPU in `KVM_RUN` look what is pending. KVM wakes one CPU for a floating interruption and leaves it to that
+    /// one. It takes the last that slept and is not stopped (`arch/s390/kvm/s390/interrupt.c: __floating_irq_kick`, 7.3);
+    /// if that is one that is out, those that sleep are not woken. Older kernels take one that sleeps; if none does, the next
+    /// in turn, and while that is out the others look when they leave SIE for something else (6.12).
+    pub(super) fn have_all_look(&self) {
+        self.kickers.iter().for_each(|kicker| kicker.kick());
+    }
 }
 
 /// What a vCPU's thread has for itself.
@@ -130,7 +156,7 @@ fn act(intercept: Intercept, vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<Opt
             shared.room.may_be_there();
             match served {
                 Ok(signal) => {
-                    shared.vm.inject(signal.into())?;
+                    shared.inject(signal.into())?;
                     vcpu.state_mut().psw.set_condition_code(0);
                 }
                 Err(program) => vcpu.inject(program.into())?,
@@ -152,6 +178,7 @@ fn act(intercept: Intercept, vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<Opt
         Intercept::Program(program) => vcpu.inject(program.into())?,
         Intercept::DisabledWait => return Ok(Some(Why::DisabledWait)),
         Intercept::ProgramLoop => return Ok(Some(Why::Broken(Broken::ProgramLoop))),
+        Intercept::OperationLoop => return Ok(Some(Why::Broken(Broken::OperationLoop))),
         Intercept::ExternalLoop => return Ok(Some(Why::Broken(Broken::ExternalLoop))),
         Intercept::Stopped => return Ok(Some(Why::Stopped)),
         Intercept::Unknown { icptcode, ipa, ipb } => {

@@ -7,7 +7,7 @@ use super::{
     calls::{Call, Machine},
     policy::{Threads, When, rows},
 };
-use libc::{SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, sock_filter};
+use libc::{SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_TRAP, sock_filter};
 use std::collections::BTreeMap;
 
 /// The program for threads of the kinds in `threads` on `machine`; whatever is not allowed is answered with `otherwise`, one
@@ -81,6 +81,9 @@ impl Assembler {
             When::Has(argument, bits) => vec![low(argument), and(bits), skip_unless(JEQ, bits, 1), allow],
             When::Lacks(argument, bits) => vec![low(argument), skip_if(JSET, bits, 1), allow],
             When::Unknown => vec![answer(SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned())],
+            // Where forbidden calls are only noted, so is this.
+            When::Never if self.otherwise == SECCOMP_RET_TRAP => vec![answer(SECCOMP_RET_KILL_PROCESS)],
+            When::Never => vec![],
         }
     }
 }

@@ -4,11 +4,13 @@ use crate::{
     command::command,
     lifecycle::{FOR_EVER, image},
 };
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
 use std::{
     collections::VecDeque,
-    io::{BufRead, BufReader, ErrorKind, Lines, Read, Write},
-    os::unix::net::UnixStream,
+    io::{BufRead, BufReader, ErrorKind, IoSlice, Lines, Read, Write},
+    mem::MaybeUninit,
+    os::{fd::BorrowedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Stdio},
     time::Duration,
@@ -109,6 +111,27 @@ impl Client {
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.get_mut().write_all(bytes.as_ref()).expect("it is read");
+    }
+
+    /// Sends files, with an order.
+    pub(crate) fn send_with(&mut self, order: &Value, files: &[BorrowedFd<'_>]) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(files)), "at most four");
+        let order = order.to_string();
+        let sent = sendmsg(
+            self.stream.get_mut(),
+            &[IoSlice::new(order.as_bytes())],
+            &mut control,
+            SendFlags::empty(),
+        );
+        assert_eq!(sent, Ok(order.len()));
+    }
+
+    /// Gives a file a name there.
+    pub(crate) fn hand_over(&mut self, name: &str, file: BorrowedFd<'_>) -> Value {
+        self.send_with(&json!({ "execute": "getfd", "arguments": { "fdname": name } }), &[file]);
+        self.answer()
     }
 
     /// The next line; none at the end.

@@ -5,6 +5,7 @@ use crate::{
     command::{Ran, adjunct, command},
     life::plugs_hold_nothing,
     lifecycle::{self, FOR_EVER, image},
+    orders, resets,
     run::{assert_ran, assert_refused, queues},
     watching::{Watching, assert_told, plugs_and_unplugs},
 };
@@ -202,6 +203,60 @@ fn a_cpu_can_start_another_and_order_it_about() {
 #[ignore = "needs /dev/kvm; the lab runs it"]
 fn a_cpu_that_orders_itself_is_answered() {
     lifecycle::an_order_to_itself("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn a_cpu_that_is_stopped_stands_still_until_it_is_started() {
+    orders::stop_and_start("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn a_stopped_cpu_can_be_given_a_prefix_that_is_in_memory() {
+    orders::set_prefix("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn the_status_of_a_cpu_is_stored_where_the_architecture_has_it() {
+    orders::store_status("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn a_cpu_reset_leaves_registers_and_an_initial_one_the_general_ones() {
+    orders::cpu_resets("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn signals_to_another_cpu_interrupt_it_unless_it_is_reset() {
+    orders::signals_to_another_cpu("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn orders_to_no_cpu_and_orders_that_are_none_are_answered() {
+    orders::odd_orders("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn of_two_cpus_that_order_each_other_one_is_busy() {
+    orders::each_other("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn a_reset_by_another_cpu_than_the_first_starts_who_shall_go_on() {
+    resets::by_the_second_cpu("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
+fn each_other_subcode_of_diagnose_308_is_answered() {
+    resets::other_subcodes("kvm");
 }
 
 #[test]

@@ -513,6 +513,29 @@ mod tests {
         }
 
         #[test]
+        fn however_much_is_sent_no_more_is_kept_than_a_request_may_have(
+            sent_to_us in proptest::collection::vec(
+                prop_oneof![
+                    (any::<u8>(), 0_usize..150_000).prop_map(|(byte, count)| vec![byte; count]),
+                    proptest::collection::vec(any::<u8>(), 0..300),
+                    (0_u64..2_000_000).prop_map(|length| put(length, "", "").into_bytes()),
+                    Just(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
+                    Just(b"\r\n\r\n".to_vec()),
+                ],
+                0..6,
+            ),
+            piece in 1000_usize..5000,
+        ) {
+            const MOST: usize = 2 * (LONGEST_HEAD + (64 << 10) + 4096);
+            let mut reading = sent(sent_to_us.concat(), piece);
+            // As a server goes on.
+            while matches!(reading.request(), Ok(_) | Err(Unread::LongBody { was_skipped: true })) {
+                prop_assert!(reading.buffer.capacity() <= MOST, "{}", reading.buffer.capacity());
+            }
+            prop_assert!(reading.buffer.capacity() <= MOST, "{}", reading.buffer.capacity());
+        }
+
+        #[test]
         fn nothing_that_is_sent_makes_a_side_panic_or_hoard(
             head in "(GET|PUT|[A-Z]{0,9}) [/a-z?:]{0,20} HTTP/1[.][01]\r\n([A-Za-z-]{0,17}: ?[ -~]{0,20}\r\n){0,4}(\r\n)?|HTTP/1.1 [0-9]{1,4} x\r\n",
             bytes in proptest::collection::vec(any::<u8>(), 0..200),

@@ -129,6 +129,7 @@ fn verdict(permissions: &[(u32, When)], machine: Machine, asked: &Asked) -> u32 
             When::Has(argument, bits) => !low(argument) & bits == 0,
             When::Lacks(argument, bits) => low(argument) & bits == 0,
             When::Unknown => return SECCOMP_RET_ERRNO | 38,
+            When::Never => return SECCOMP_RET_KILL_PROCESS,
         };
         if holds {
             return SECCOMP_RET_ALLOW;
@@ -152,7 +153,7 @@ fn telling_values() -> Vec<u32> {
                 When::Is(_, value) => values.extend([value, value ^ 1, value ^ 1 << 31]),
                 When::Has(_, bits) => values.extend([bits, !bits, bits & (bits - 1), bits | 1 << 30]),
                 When::Lacks(_, bits) => values.extend([bits, !bits, bits & bits.wrapping_neg()]),
-                When::Always | When::IsUs(_) | When::Unknown => {}
+                When::Always | When::IsUs(_) | When::Unknown | When::Never => {}
             }
         }
     }

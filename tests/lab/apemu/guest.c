@@ -53,7 +53,8 @@ u64 guest_wrap(const struct guest *g, u64 addr)
 
 static u64 real_to_absolute(const struct guest *g, u64 addr)
 {
-	u64 prefix = (u64)g->scb->prefix << 13;
+	/* Word 1. The kernel's field for it has 18 bits up to 6.12, and 19 in 7.2. */
+	u64 prefix = ((const u32 *)g->scb)[1] & 0x7fffe000;
 
 	if (addr < 2 * PAGE_SIZE)
 		return addr + prefix;
