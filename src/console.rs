@@ -31,7 +31,7 @@ pub type Stop = Arc<dyn AsFd + Send + Sync>;
 /// Opens `target`. The guest has one console alone, the ASCII console or the one of `line_mode`: Linux would write its
 /// first messages to both, and a person would read them twice.
 ///
-/// What the guest writes is kept until somebody waits for the reader with [`Console::wait`]. Once one of `stop` is
+/// What the guest writes is kept until somebody waits for the reader with `Console::wait`. Once one of `stop` is
 /// readable nobody waits for him any more: what he has not taken is lost.
 ///
 /// # Errors

@@ -134,14 +134,19 @@ fn line_echo() -> (TempDir, PathBuf) {
         0x1875,                         // 6cc       lr    %r7,%r5
         0x4160, 0xc024,                 // 6ce       la    %r6,36(%r12)
         0x4180, 0xb01e,                 // 6d2       la    %r8,30(%r11)
-        0xa868, 0x0000,                 // 6d6 more: mvcle %r6,%r8,0
-        0xa714, 0xfffe,                 // 6da       jo    more
-        0x5810, 0x0808,                 // 6de       l     %r1,0x808
-        0x182c,                         // 6e2       lr    %r2,%r12
-        0xa7e5, 0xffd9,                 // 6e4       bras  %r14,call
-        0x9598, 0xb01e,                 // 6e8       cli   30(%r11),'q'
-        0xa774, 0xff9c,                 // 6ec       jne   read
-        0xb2b2, 0x0400,                 // 6f0       lpswe 0x400
+        0x1299,                         // 6d6       ltr   %r9,%r9
+        0xa784, 0x000c,                 // 6d8       jz    there
+        0x4320, 0x8000,                 // 6dc more: ic    %r2,0(%r8)
+        0x4220, 0x6000,                 // 6e0       stc   %r2,0(%r6)
+        0x4180, 0x8001,                 // 6e4       la    %r8,1(%r8)
+        0x4160, 0x6001,                 // 6e8       la    %r6,1(%r6)
+        0xa796, 0xfff8,                 // 6ec       brct  %r9,more
+        0x5810, 0x0808,                 // 6f0 there: l    %r1,0x808
+        0x182c,                         // 6f4       lr    %r2,%r12
+        0xa7e5, 0xffd0,                 // 6f6       bras  %r14,call
+        0x9598, 0xb01e,                 // 6fa       cli   30(%r11),'q'
+        0xa774, 0xff93,                 // 6fe       jne   read
+        0xb2b2, 0x0400,                 // 702       lpswe 0x400
     ];
     let got: Vec<u8> = got.iter().flat_map(|halfword| halfword.to_be_bytes()).collect();
     // A message with a message data block (1, "MDB " in EBCDIC, revision 1) with a text (4).
@@ -237,6 +242,15 @@ impl Session {
     }
 
     fn signal(&self, signal: Signal) {
+        // It would be the program's to ignore too, as under nohup, and nothing would come of it.
+        let status = fs::read_to_string("/proc/self/status").expect("it is ours");
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask");
+        let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a number");
+        assert_eq!(
+            ignored >> (signal as u32 - 1) & 1,
+            0,
+            "whoever runs these tests has them ignore {signal}"
+        );
         kill(self.pid(), signal).expect("it is there");
     }
 
