@@ -147,7 +147,7 @@ fn chsc(guest: &mut Guest, known: &mut Known, around: Around, call: &Call) {
         return;
     }
     let effective = address & around.address_mask();
-    let good = length >= 16 && length <= 4088 && length % 8 == 0;
+    let good = (16..=4088).contains(&length) && length.is_multiple_of(8);
     match ended {
         Ended::Done(condition) => {
             assert_eq!(condition, 0);

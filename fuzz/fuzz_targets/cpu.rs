@@ -167,7 +167,12 @@ impl Host {
         }
         let around = &guest.around;
         let floating = around.floating.iter().map(|&(kind, word, double)| match kind % 3 {
-            0 => Floating::MachineCheck { code: double, external_damage: word, failing_storage: double },
+            0 => Floating::MachineCheck {
+                code: double,
+                external_damage: word,
+                failing_storage: double,
+                fixed_logout: [word.to_be_bytes()[0]; 16],
+            },
             1 => Floating::ServiceSignal { parameter: word },
             _ => Floating::Io { subsystem: word, parameter: word, identification: word },
         });

@@ -276,7 +276,9 @@ impl Order {
             Self::Card(first, configured) => {
                 let card = Apid(ADAPTERS[usize::from(first)]);
                 host.adapters().operate(|machine| {
-                    machine.cards.get_mut(&card).map(|card| card.configured = configured);
+                    if let Some(card) = machine.cards.get_mut(&card) {
+                        card.configured = configured;
+                    }
                 });
                 Ok(())
             }

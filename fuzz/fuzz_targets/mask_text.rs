@@ -20,7 +20,8 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = text::modify_mask::<Apqi>(text::parse_mask(b"0x41").unwrap_or(adjunct_ap::Aqm::EMPTY), bytes);
     if let Ok(matrix) = text::parse_ap_config(bytes) {
         assert_eq!(text::parse_ap_config(text::format_ap_config(&matrix).as_bytes()), Ok(matrix));
-        let listed = text::parse_matrix(text::format_matrix(&matrix.apm, &matrix.aqm).as_bytes()).expect("ours");
+        let listed =
+            text::parse_matrix(text::format_matrix(&matrix.apm, &matrix.aqm).as_bytes()).expect("ours");
         let shown = Matrix { apm: listed.apm, aqm: listed.aqm, ..Matrix::EMPTY };
         assert!(listed.cut || shown.apm == matrix.apm && shown.aqm == matrix.aqm);
     }

@@ -1,22 +1,29 @@
 //! Service calls: whatever the guest passes, no panic, and nothing outside the SCCB changes.
 #![no_main]
 
-use adjunct_devices::sclp::{Consoles, ScpInfo, Sclp, ServiceCall};
+use adjunct_devices::sclp::{Consoles, Sclp, ScpInfo, ServiceCall};
 use adjunct_hypervisor::{GuestMemory, MemorySize, allocate};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use vm_memory::{Bytes, GuestAddress};
 
 /// Shared by all runs: a mapping for each would be most of the time.
-static MEMORY: LazyLock<GuestMemory> = LazyLock::new(|| allocate(MemorySize::MEBIBYTE).expect("1 MiB can be had"));
+static MEMORY: LazyLock<GuestMemory> =
+    LazyLock::new(|| allocate(MemorySize::MEBIBYTE).expect("1 MiB can be had"));
 
 /// What is looked at: some pages around the block, which begins in the third.
 const WINDOW: usize = 6 * 4096;
 
 // Each call: command, SCCB address, the block.
 fuzz_target!(|calls: Vec<(u32, u32, Vec<u8>)>| {
-    let info = ScpInfo { memory: 1 << 20, cpus: 3, extended_length: calls.len() % 2 == 0, ..ScpInfo::default() };
-    let consoles = Consoles { ascii: Some(Box::new(std::io::sink())), line_mode: Some(Box::new(std::io::sink())) };
+    let info = ScpInfo {
+        memory: 1 << 20,
+        cpus: 3,
+        extended_length: calls.len().is_multiple_of(2),
+        ..ScpInfo::default()
+    };
+    let consoles =
+        Consoles { ascii: Some(Box::new(std::io::sink())), line_mode: Some(Box::new(std::io::sink())) };
     let mut sclp = Sclp::new(info, consoles);
     for (command, address, block) in calls {
         let _ = sclp.push_input(&block[..block.len().min(32)]);

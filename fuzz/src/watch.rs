@@ -18,12 +18,9 @@ fn running() -> &'static Mutex<Running> {
         thread::spawn(|| {
             loop {
                 thread::sleep(AT_MOST / 2);
-                if let Some((begun, kicker)) =
-                    running().lock().unwrap_or_else(PoisonError::into_inner).as_ref()
-                {
-                    if begun.elapsed() >= AT_MOST {
-                        kicker.kick();
-                    }
+                let running = running().lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some((_, kicker)) = running.as_ref().filter(|(begun, _)| begun.elapsed() >= AT_MOST) {
+                    kicker.kick();
                 }
             }
         });

@@ -15,19 +15,23 @@ complaints='WARNING:|BUG:|Oops|refcount_t|Unable to handle|Call Trace|INFO: task
 # queues that the machine has no more.
 surprises='vfio_ap_irq_disable|vfio_ap_mdev_reset_queue'
 
+# What an idle CPU of 7.2 said once in some hundred boots, in no code of KVM or vfio_ap: its count of interruptions is not what it should
+# be (kernel/context_tracking.c: ct_kernel_exit). Why is not known; TCG and apemu are nearer to it than what is tested.
+idle='ct_kernel_exit'
+
 # complained TEST: the kernel did, and has no reason to.
 complained() {
 	case $1 in
 	*without_pgste*) # KVM_CREATE_VM is refused, and 6.12 warns when it cleans up
 		false ;;
-	simulator-differential::*) dmesg | without_surprises | grep -qE "$complaints" ;;
-	*) dmesg | grep -qE "$complaints" ;;
+	simulator-differential::*) dmesg | without "$surprises|$idle" | grep -qE "$complaints" ;;
+	*) dmesg | without "$idle" | grep -qE "$complaints" ;;
 	esac
 }
 
-# The kernel's words but for the reports, from the first line to the last, that are of surprises.
-without_surprises() {
-	awk -v complaints="$complaints" -v surprises="WARNING:.*($surprises)" '
+# without FUNCTIONS: the kernel's words but for the reports, from the first line to the last, of what these warn of.
+without() {
+	awk -v complaints="$complaints" -v surprises="WARNING:.*($1)" '
 		function done() { if (!expected || worse) printf "%s", text; report = expected = worse = 0 }
 		/------------\[ cut here \]------------/ { done(); report = 1; text = "" }
 		!report { print; next }
