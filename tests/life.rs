@@ -960,15 +960,20 @@ pub(crate) fn plugs_hold_nothing(host: &str, mdev: &str, words: &[&str], times: 
             assert_eq!(client.event("DEVICE_DELETED")["data"]["device"], "ap0");
         }
     };
-    // What is taken once and kept is no growth.
-    plug(times / 10);
+    // Behind an emulator it takes a tenth of a second.
+    let is_emulated = command().get_args().next().is_some();
+    let times = if is_emulated { times / 10 } else { times };
+    // What is taken once and kept is no growth. A simulated host remembers its last 16,384 acts.
+    plug(times);
     let before = held(guest.child.id());
     plug(times);
     let after = held(guest.child.id());
     assert_eq!(after[0], before[0], "files: {before:?}, {after:?}");
-    // An allocator may take an arena more; a simulated host remembers the last 16,384 acts.
-    assert!(after[1] <= before[1] + 2, "mappings: {before:?}, {after:?}");
-    assert!(after[2] <= before[2] + 4096, "memory: {before:?}, {after:?}");
+    // Else these are an emulator's, which keeps what it has translated.
+    if !is_emulated {
+        assert!(after[1] <= before[1] + 2, "mappings: {before:?}, {after:?}");
+        assert!(after[2] <= before[2] + 2048, "memory: {before:?}, {after:?}");
+    }
 }
 
 #[test]
