@@ -4,6 +4,7 @@ use crate::{
     command::{MDEV, Ran, command, post_mortem},
     golden::assert_matches_file,
     lifecycle::{FOR_EVER, image, resets_once},
+    serving::{Events, Http, Serving, ctl},
 };
 use command_fds::{CommandFdExt, FdMapping};
 use nix::{
@@ -12,14 +13,15 @@ use nix::{
 };
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     env, fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::Shutdown,
     os::unix::{
         fs::PermissionsExt,
         net::{UnixListener, UnixStream},
     },
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         Barrier,
@@ -30,80 +32,6 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// An adjunct that waits for orders at a socket that this test has made: so it can be asked at once.
-struct Serving {
-    child: Child,
-    dir: TempDir,
-}
-
-fn serve_at(listener: UnixListener) -> Child {
-    let mut command = command();
-    command.args(["serve", "--host", "sim", "--api-socket", "fd=3"]).stderr(Stdio::piped());
-    let socket = FdMapping { parent_fd: listener.into(), child_fd: 3 };
-    command.fd_mappings(vec![socket]).expect("one mapping").spawn().expect("adjunct starts")
-}
-
-impl Serving {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let listener = UnixListener::bind(dir.path().join("api")).expect("nobody is there");
-        Self { child: serve_at(listener), dir }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.path().join("api")
-    }
-
-    fn connect(&self) -> Http {
-        Http::connect(&self.path())
-    }
-
-    fn ctl(&self, words: &[&str]) -> Ran {
-        ctl(&self.path(), words)
-    }
-
-    /// Does what is not refused; what is printed.
-    fn order(&self, words: &[&str]) -> String {
-        let ran = self.ctl(words);
-        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{words:?}");
-        ran.stdout
-    }
-
-    /// A file with the configuration of a guest.
-    fn config(&self, config: &Value) -> String {
-        let file = self.dir.path().join("guest.json");
-        fs::write(&file, config.to_string()).expect("writable");
-        file.display().to_string()
-    }
-
-    fn info(&self) -> Value {
-        serde_json::from_str(&self.order(&["info", "--json"])).expect("JSON")
-    }
-
-    /// Ends it; its exit status and what it said.
-    fn end(mut self) -> Ran {
-        self.order(&["quit"]);
-        let mut stderr = String::new();
-        self.child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("text");
-        let status = self.child.wait().expect("it ends").code().expect("not ended by a signal");
-        Ran { status, stdout: String::new(), stderr }
-    }
-}
-
-/// A test that fails leaves none behind.
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn ctl(socket: &Path, words: &[&str]) -> Ran {
-    let mut command = command();
-    command.arg("ctl").arg("--api-socket").arg(socket).args(words);
-    command.output().expect("adjunct starts").into()
-}
-
 /// A guest that never ends, with the first mediated device.
 fn for_ever() -> (TempDir, Value) {
     let (dir, kernel) = image(&[FOR_EVER], &[]);
@@ -113,115 +41,6 @@ fn for_ever() -> (TempDir, Value) {
         "devices": [{ "path": MDEV[0], "id": "ap0" }],
     });
     (dir, config)
-}
-
-/// A client that says what it likes.
-struct Http {
-    stream: BufReader<UnixStream>,
-}
-
-/// What is answered.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    /// The sentences of a refusal.
-    fn why(&self) -> String {
-        let why: Vec<String> = serde_json::from_str(&self.body).expect("an array of sentences");
-        assert!(!why.is_empty() && why.iter().all(|sentence| !sentence.is_empty()), "{self:?}");
-        why.join(": ")
-    }
-}
-
-impl Http {
-    fn connect(path: &Path) -> Self {
-        Self { stream: BufReader::new(UnixStream::connect(path).expect("somebody listens")) }
-    }
-
-    fn send(&mut self, text: impl AsRef<[u8]>) {
-        self.stream.get_mut().write_all(text.as_ref()).expect("it is there");
-    }
-
-    /// The head of an answer and its status.
-    fn head(&mut self) -> (u16, String) {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            assert_ne!(self.stream.read_line(&mut head).expect("text"), 0, "it ended: {head}");
-        }
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        (status.expect("a status"), head)
-    }
-
-    fn answer(&mut self) -> Answer {
-        let (status, head) = self.head();
-        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
-        let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a number"))];
-        self.stream.read_exact(&mut body).expect("as long as it says");
-        Answer { status, head, body: String::from_utf8(body).expect("text") }
-    }
-
-    fn ask(&mut self, method: &str, path: &str, body: &str) -> Answer {
-        let length = body.len();
-        self.send(format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"));
-        self.answer()
-    }
-
-    fn put(&mut self, name: &str, body: &str) -> Answer {
-        self.ask("PUT", &format!("/api/v1/{name}"), body)
-    }
-
-    fn get(&mut self, name: &str) -> Answer {
-        self.ask("GET", &format!("/api/v1/{name}"), "")
-    }
-
-    /// Everything that still comes until the other side ends the connection.
-    fn rest(mut self) -> String {
-        let mut rest = String::new();
-        self.stream.read_to_string(&mut rest).expect("text");
-        rest
-    }
-
-    /// Listens to events; those from now on are heard.
-    fn events(mut self) -> Events {
-        self.send("GET /api/v1/vm.events HTTP/1.1\r\nHost: x\r\n\r\n");
-        let (status, head) = self.head();
-        assert!(status == 200 && head.contains("Transfer-Encoding: chunked"), "{head}");
-        Events(self.stream)
-    }
-}
-
-/// Events of an adjunct, one chunk each.
-struct Events(BufReader<UnixStream>);
-
-impl Iterator for Events {
-    type Item = Value;
-
-    fn next(&mut self) -> Option<Value> {
-        let mut length = String::new();
-        self.0.read_line(&mut length).expect("text");
-        if length.trim_end() == "0" {
-            let mut rest = String::new();
-            self.0.read_to_string(&mut rest).expect("text");
-            assert_eq!(rest, "\r\n", "the end is the end");
-            return None;
-        }
-        let mut line = String::new();
-        self.0.read_line(&mut line).expect("text");
-        assert_eq!(usize::from_str_radix(length.trim_end(), 16), Ok(line.len()));
-        let mut end = String::new();
-        self.0.read_line(&mut end).expect("text");
-        Some(serde_json::from_str(&line).expect("a line of JSON"))
-    }
-}
-
-impl Events {
-    fn hear(&mut self, name: &str) -> Value {
-        self.find(|event| event["event"] == name).unwrap_or_else(|| panic!("{name} does not come"))
-    }
 }
 
 #[test]
@@ -469,7 +288,7 @@ fn ctl_prints_events_until_adjunct_ends() {
     adjunct.order(&["create", &adjunct.config(&config)]);
     adjunct.order(&["boot"]);
     let mut following = command();
-    following.arg("ctl").arg("--api-socket").arg(adjunct.path()).arg("events").stdout(Stdio::piped());
+    following.arg("ctl").arg("--api-socket").arg(adjunct.file("api")).arg("events").stdout(Stdio::piped());
     let mut following = following.spawn().expect("adjunct starts");
     let mut lines = BufReader::new(following.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
     let listens = AtomicBool::new(false);
@@ -637,12 +456,10 @@ fn every_path_is_in_the_document_for_people() {
 fn the_examples_of_the_document_do_what_it_says() {
     let document =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md")).expect("readable");
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let listener = UnixListener::bind(dir.path().join("api.sock")).expect("nobody is there");
-    let mut child = serve_at(listener);
+    let mut adjunct = Serving::at(&[("--api-socket", "api.sock")]);
     let fences = || document.split("```").skip(1).step_by(2).filter_map(|fence| fence.split_once('\n'));
     let (_, guest) = fences().find(|(kind, _)| *kind == "json").expect("a guest");
-    fs::write(dir.path().join("guest.json"), guest).expect("writable");
+    fs::write(adjunct.file("guest.json"), guest).expect("writable");
     let folder = Path::new(env!("CARGO_BIN_EXE_adjunct")).parent().expect("a folder").display();
     let mut ran = 0;
     for step in fences().filter(|(kind, _)| *kind == "console").flat_map(|(_, text)| text.split("$ ").skip(1))
@@ -653,7 +470,7 @@ fn the_examples_of_the_document_do_what_it_says() {
         }
         let script = format!("PATH={folder}:$PATH\n{line}");
         let output =
-            Command::new("bash").args(["-c", &script]).current_dir(dir.path()).output().expect("bash");
+            Command::new("bash").args(["-c", &script]).current_dir(adjunct.file("")).output().expect("bash");
         let got = String::from_utf8(output.stdout).expect("text");
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
         // Bodies of HTTP have no line's end.
@@ -661,7 +478,7 @@ fn the_examples_of_the_document_do_what_it_says() {
         ran += 1;
     }
     assert!(ran >= 7, "there are examples");
-    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(adjunct.child.wait().expect("it ends").code(), Some(0));
 }
 
 #[test]
@@ -702,10 +519,45 @@ fn other_peoples_programs_find_it_as_documented() {
     adjunct.order(&["create", &adjunct.config(&config)]);
     adjunct.order(&["boot"]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api/others.py");
-    let ran = Command::new(python).arg(script).arg(adjunct.path()).output().expect("it starts");
+    let ran = Command::new(python).arg(script).arg(adjunct.file("api")).output().expect("it starts");
     let said = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{}\n{said}\n{}", ran.status, post_mortem(&mut adjunct.child));
     assert_eq!(String::from_utf8_lossy(&ran.stdout), "9 families of metrics\n16 operations\n");
     // The last of them was to end.
     assert_eq!(adjunct.child.wait().expect("it ends").code(), Some(0), "{}", post_mortem(&mut adjunct.child));
+}
+
+/// Leaves `adjunct` so many files more than it has.
+fn limit_files(adjunct: &Serving, spare: usize) {
+    let id = adjunct.child.id();
+    let files = fs::read_dir(format!("/proc/{id}/fd")).expect("it runs");
+    let number = |file: std::io::Result<fs::DirEntry>| file.ok()?.file_name().to_str()?.parse().ok();
+    let taken: BTreeSet<u64> = files.filter_map(number).collect();
+    let limit = (0..).filter(|number| !taken.contains(number)).nth(spare).expect("numbers have no end");
+    let limit = format!("--nofile={limit}:");
+    let ran = Command::new("prlimit").args(["--pid", &id.to_string(), &limit]).status();
+    assert!(ran.expect("util-linux is there").success());
+}
+
+#[test]
+fn a_guest_that_lacks_a_file_is_not_booted_and_the_vmm_stays() {
+    let adjunct = Serving::new();
+    let (_dir, config) = for_ever();
+    adjunct.order(&["create", &adjunct.config(&config)]);
+    let mut client = adjunct.connect();
+    let mut refusals = Vec::new();
+    for spare in 0.. {
+        limit_files(&adjunct, spare);
+        let booted = client.put("vm.boot", "");
+        let info = client.get("vm.info").body;
+        if booted.status == 204 {
+            assert!(info.contains("Running"), "{info}");
+            break;
+        }
+        let why = booted.why();
+        assert!(why.contains("Too many open files"), "{spare}: {why}");
+        assert!(info.contains("Created"), "{spare}: {info}");
+        refusals.push(why);
+    }
+    assert!(refusals.iter().any(|why| why.contains("the event loop can't be set up")), "{refusals:?}");
 }

@@ -16,14 +16,9 @@ use adjunct::{
 };
 use adjunct_ap::Sysfs;
 use adjunct_simulator::{Fault, SimHost};
-use command_fds::{CommandFdExt, FdMapping};
 use serde_json::json;
 use std::{
-    collections::BTreeSet,
-    io::{BufRead, BufReader, Read, Write},
-    os::unix::net::{UnixListener, UnixStream},
     path::Path,
-    process::{Child, Command},
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
@@ -842,97 +837,6 @@ fn cpus_that_sleep_look_at_what_is_pending_while_another_waits_for_nothing() {
         handle.add_device(option(MDEV[0])).expect("there is none");
         assert!(comes(2), "a machine check is pending");
     });
-}
-
-/// An adjunct that waits for orders, and one connection to it.
-struct Serving {
-    child: Child,
-    api: BufReader<UnixStream>,
-    _dir: tempfile::TempDir,
-}
-
-impl Serving {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let socket = dir.path().join("api");
-        let listener = UnixListener::bind(&socket).expect("nobody is there");
-        let mut command = command();
-        command.args(["serve", "--host", "sim", "--api-socket", "fd=3"]);
-        let mapping = FdMapping { parent_fd: listener.into(), child_fd: 3 };
-        let child = command.fd_mappings(vec![mapping]).expect("one mapping").spawn().expect("adjunct starts");
-        let api = BufReader::new(UnixStream::connect(&socket).expect("it listens"));
-        Self { child, api, _dir: dir }
-    }
-
-    /// Status and body of what is answered.
-    fn ask(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
-        let length = body.len();
-        let head = format!("{method} /api/v1/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n");
-        self.api.get_mut().write_all(format!("{head}\r\n{body}").as_bytes()).expect("it reads");
-        let mut line = || {
-            let mut line = String::new();
-            self.api.read_line(&mut line).expect("text");
-            line
-        };
-        let status = line().split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        let mut length = 0;
-        loop {
-            let line = line().to_ascii_lowercase();
-            match line.trim_end().split_once(": ") {
-                Some(("content-length", number)) => length = number.parse().expect("a number"),
-                Some(_) => {}
-                None => break,
-            }
-        }
-        let mut body = vec![0; length];
-        self.api.read_exact(&mut body).expect("it is there");
-        (status, String::from_utf8(body).expect("text"))
-    }
-
-    /// Leaves it so many files more than it has.
-    fn limit_files(&self, spare: usize) {
-        let id = self.child.id();
-        let files = std::fs::read_dir(format!("/proc/{id}/fd")).expect("it runs");
-        let number = |file: std::io::Result<std::fs::DirEntry>| file.ok()?.file_name().to_str()?.parse().ok();
-        let taken: BTreeSet<u64> = files.filter_map(number).collect();
-        let limit = (0..).filter(|number| !taken.contains(number)).nth(spare).expect("numbers have no end");
-        let limit = format!("--nofile={limit}:");
-        let ran = Command::new("prlimit").args(["--pid", &id.to_string(), &limit]).status();
-        assert!(ran.expect("util-linux is there").success());
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[test]
-fn a_guest_that_lacks_a_file_is_not_booted_and_the_vmm_stays() {
-    let (_dir, kernel) = image(&[FOR_EVER], &[]);
-    let mut vmm = Serving::start();
-    let config = json!({
-        "payload": { "kernel": kernel },
-        "console": { "mode": "Off" },
-        "devices": [{ "id": "ap0", "path": MDEV[0] }],
-    });
-    assert_eq!(vmm.ask("PUT", "vm.create", &config.to_string()), (204, String::new()));
-    let mut refusals = Vec::new();
-    for spare in 0.. {
-        vmm.limit_files(spare);
-        let (status, why) = vmm.ask("PUT", "vm.boot", "");
-        let (_, info) = vmm.ask("GET", "vm.info", "");
-        if status == 204 {
-            assert!(info.contains("Running"), "{info}");
-            break;
-        }
-        assert!(why.contains("Too many open files"), "{spare}: {why}");
-        assert!(info.contains("Created"), "{spare}: {info}");
-        refusals.push(why);
-    }
-    assert!(refusals.iter().any(|why| why.contains("the event loop can't be set up")), "{refusals:?}");
 }
 
 /// What a process holds of the machine: open files, mappings, and memory in KiB.

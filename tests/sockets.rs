@@ -1,83 +1,45 @@
 //! Whatever is sent to a socket, in whatever pieces: it is answered or the connection ends, and the next client is served.
 
-use crate::{
-    command::{command, post_mortem},
-    qmp::client::Client,
-};
-use command_fds::{CommandFdExt, FdMapping};
+use crate::{command::post_mortem, qmp::client::Client, serving::Serving};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 use std::{
     io::{Read, Write},
     net::Shutdown,
-    os::unix::net::{UnixListener, UnixStream},
-    path::PathBuf,
-    process::{Child, Stdio},
+    os::unix::net::UnixStream,
+    path::Path,
     thread,
     time::Duration,
 };
-use tempfile::TempDir;
 
 /// Longer than anything takes: a test that would wait for ever fails instead.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// An adjunct without a guest, with both of its sockets.
-struct Serving {
-    child: Child,
-    dir: TempDir,
-}
-
-impl Serving {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let listen = |name, child_fd| {
-            let listener = UnixListener::bind(dir.path().join(name)).expect("nobody is there");
-            FdMapping { parent_fd: listener.into(), child_fd }
-        };
-        let sockets = vec![listen("api", 20), listen("qmp", 21)];
-        let mut command = command();
-        command.args(["serve", "--host", "sim", "--api-socket", "fd=20", "--qmp", "fd=21"]);
-        command.fd_mappings(sockets).expect("no number twice").stderr(Stdio::piped());
-        Self { child: command.spawn().expect("adjunct starts"), dir }
-    }
-
-    fn socket(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// What comes of `pieces`, up to the end of the connection.
-    fn say(&self, name: &str, pieces: &[Vec<u8>]) -> Vec<u8> {
-        let stream = UnixStream::connect(self.socket(name)).expect("somebody listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        let mut answer = Vec::new();
-        thread::scope(|scope| {
-            // Beside reading: who is answered more than sockets hold must read.
-            scope.spawn(|| {
-                // The other side may end it before.
-                let _ = pieces.iter().try_for_each(|piece| (&stream).write_all(piece));
-                let _ = stream.shutdown(Shutdown::Write);
-            });
-            let mut stream = &stream;
-            let mut bytes = [0; 4096];
-            loop {
-                match stream.read(&mut bytes) {
-                    Ok(0) => break,
-                    Ok(length) => answer.extend(&bytes[..length]),
-                    // It was ended before all was read.
-                    Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
-                    Err(error) => panic!("neither an answer nor an end: {error}"),
-                }
-            }
+/// What comes of `pieces`, up to the end of the connection.
+fn say(socket: &Path, pieces: &[Vec<u8>]) -> Vec<u8> {
+    let stream = UnixStream::connect(socket).expect("somebody listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let mut answer = Vec::new();
+    thread::scope(|scope| {
+        // Beside reading: who is answered more than sockets hold must read.
+        scope.spawn(|| {
+            // The other side may end it before.
+            let _ = pieces.iter().try_for_each(|piece| (&stream).write_all(piece));
+            let _ = stream.shutdown(Shutdown::Write);
         });
-        answer
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+        let mut stream = &stream;
+        let mut bytes = [0; 4096];
+        loop {
+            match stream.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(length) => answer.extend(&bytes[..length]),
+                // It was ended before all was read.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+                Err(error) => panic!("neither an answer nor an end: {error}"),
+            }
+        }
+    });
+    answer
 }
 
 /// Bytes in pieces: some that mean something, some that do not, some that are too many.
@@ -118,14 +80,14 @@ fn whatever_is_sent_to_the_api_is_answered_or_ends_the_connection() {
     ];
     let mut serving = Serving::new();
     try_each(&mut serving, pieces(MEANT), |serving, pieces| {
-        let answer = serving.say("api", pieces);
+        let answer = say(&serving.file("api"), pieces);
         assert!(
             answer.is_empty() || answer.starts_with(b"HTTP/1.1 "),
             "{}",
             String::from_utf8_lossy(&answer)
         );
         let ping = [b"GET /api/v1/vmm.ping HTTP/1.0\r\n\r\n".to_vec()];
-        let next = serving.say("api", &ping);
+        let next = say(&serving.file("api"), &ping);
         assert!(next.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&next));
     });
 }
@@ -142,9 +104,9 @@ fn whatever_is_sent_to_the_monitor_is_answered_or_ends_the_connection() {
         "}]",
         "\n",
     ];
-    let mut serving = Serving::new();
+    let mut serving = Serving::at(&[("--qmp", "qmp")]);
     try_each(&mut serving, pieces(MEANT), |serving, pieces| {
-        let answer = serving.say("qmp", pieces);
+        let answer = say(&serving.file("qmp"), pieces);
         let text = String::from_utf8(answer).expect("text");
         let mut lines = text.split_terminator("\r\n").map(|line| {
             serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
@@ -154,7 +116,7 @@ fn whatever_is_sent_to_the_monitor_is_answered_or_ends_the_connection() {
             lines.all(|line| ["return", "error", "event"].iter().any(|member| line.get(member).is_some())),
             "{text}"
         );
-        let mut next = Client::negotiated(&serving.socket("qmp"));
+        let mut next = Client::negotiated(&serving.file("qmp"));
         assert_eq!(next.execute("query-target", json!({})), Ok(json!({ "arch": "s390x" })));
     });
 }

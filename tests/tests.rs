@@ -29,6 +29,7 @@ mod resets;
 mod rest;
 mod run;
 mod sandbox;
+mod serving;
 mod share;
 mod sockets;
 mod sweep;
