@@ -29,7 +29,7 @@ use crate::{
     sandbox,
     signals::{Ending, Signals},
 };
-use adjunct_hypervisor::{KernelError, Psw, RunState, Tod};
+use adjunct_hypervisor::{KernelError, Psw, Tod};
 use event_manager::{EventManager, EventOps, EventSet, MutEventSubscriber, SubscriberId, SubscriberOps};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use seats::{Report, Seats};
@@ -282,10 +282,7 @@ impl<'a> Loop<'a> {
             Why::Kicked => self.seats.run(cpu),
             Why::Reset(kind) => self.reset(cpu, kind)?,
             Why::Sigp(order) => self.sigp(cpu, order)?,
-            Why::Stopped => {
-                self.seats.vcpu(cpu, |vcpu| vcpu.set_run_state(RunState::Stopped)).unwrap_or(Ok(()))?;
-                self.seats.stop(cpu);
-            }
+            Why::Stopped => self.stopped(cpu)?,
             Why::DisabledWait => self.seats.wait(cpu),
             Why::Broken(how) => {
                 self.outcome = Some(Outcome::Broken { how, cpu, registers: self.seats.registers(cpu) });

@@ -139,7 +139,7 @@ impl Code {
         self.load(1, value).long(0xe350, 1, 0, address)
     }
 
-    /// SIGP, with what it must be answered; the upper half of the status register stays.
+    /// SIGP, again while the other is busy, with what it must be answered; the upper half of the status register stays.
     pub(crate) fn sigp(self, cpu: u16, order: u8, parameter: u32, answer: Answer) -> Self {
         let (code, status) = match answer {
             Answer::Accepted => (0, 0x1111_2222),
@@ -153,7 +153,8 @@ impl Code {
             .load(2, 0x1111_2222);
         // iihf
         given.bytes.extend([0xc0, 0x28, 0x5a, 0x5a, 0x5a, 0x5a]);
-        let mut looked = given.word(0xae24_0000 | u32::from(order)).bad_if(0xf & !(8 >> code)).is(2, status);
+        let mut looked =
+            given.word(0xae24_0000 | u32::from(order)).jump(2, -4).bad_if(0xf & !(8 >> code)).is(2, status);
         // srlg %r1,%r2,32
         looked.bytes.extend([0xeb, 0x12, 0x00, 0x20, 0x00, 0x0c]);
         looked.is(1, 0x5a5a_5a5a)

@@ -340,6 +340,25 @@ pub(crate) fn odd_orders(host: &str) {
     both(host, sensed, &Code::new(), &[]);
 }
 
+/// A CPU that is ordered to stop has taken what was pending when its status is stored: here the exception of an
+/// instruction that comes again and again.
+pub(crate) fn interruptions_before_a_stop(host: &str) {
+    const AGAIN: u16 = 0x600;
+    let mut first = Code::new().sigp(1, order::RESTART, 0, Accepted).until(TOLD, true, 1).load(8, 100);
+    let begin = first.bytes.len();
+    first = first
+        .sigp(1, order::STOP_AND_STORE_STATUS, 0, Accepted)
+        .sigp(1, order::SENSE, 0, STOPPED)
+        .holds_long(SAVED + 0x108, AGAIN.into())
+        .sigp(1, order::START, 0, Accepted);
+    let by = u16::try_from((first.bytes.len() - begin) / 2).expect("not that long");
+    // brct %r8
+    first = first.word(0xa786_0000 | u32::from(by.wrapping_neg()));
+    let second = Code::new().store(TOLD, 1).branch(15, AGAIN);
+    let [new, diagnose] = [psw(0, AGAIN.into()), Code::new().word(0x8300_0999).well().bytes];
+    both(host, first, &second, &[(0x1d0, &new), (AGAIN.into(), &diagnose)]);
+}
+
 /// Two CPUs order each other without end: one is told that the other is busy, and both go on.
 pub(crate) fn each_other(host: &str) {
     let again = Code::new().word(0xae24_0000 | u32::from(order::NONE)).bytes;
@@ -353,8 +372,6 @@ pub(crate) fn each_other(host: &str) {
     let first = orders(first.load(8, 1_000_000), 1).jump(2, 12);
     // brct %r8 to the order
     let first = first.word(0xa786_fffc).bad_if(15);
-    // It may be busy when it is to stop, too.
-    let first = first.word(0xae24_0000 | u32::from(order::STOP)).jump(2, -4).bad_if(7);
     let second = orders(Code::new().store(TOLD, 1), 0).jump(15, -4);
     both(host, first, &second, &[]);
 }
@@ -389,6 +406,11 @@ mod simulator {
     #[test]
     fn orders_to_no_cpu_and_orders_that_are_none_are_answered() {
         super::odd_orders("sim");
+    }
+
+    #[test]
+    fn a_cpu_takes_what_is_pending_before_it_stops() {
+        super::interruptions_before_a_stop("sim");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! SIGNAL PROCESSOR: the orders that a host leaves to user space.
 //!
-//! The caller has the target vCPU in hand, out of the guest, so every order is carried out at once and
-//! there is no "busy". This module refuses to know threads and which CPUs there are.
+//! The caller has the target vCPU in hand, out of the guest, so every order but one is carried out at once. A CPU that is
+//! to stop takes the interruptions first that are pending, for which it must run: until it comes back stopped, and
+//! [`complete`] has been called for it, it is busy. This module refuses to know threads and which CPUs there are.
 //!
 //! Orders and answers are QEMU's (`target/s390x/sigp.c`, `arch/s390/include/asm/sigp.h`).
 
@@ -47,6 +48,28 @@ impl Answer {
     }
 }
 
+/// What a CPU does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing.
+    Stopped,
+    /// It is in the host's hands.
+    Operating,
+    /// It waits, and no interruption can wake it. For the guest it operates.
+    DisabledWait,
+    /// It has been ordered to stop and does so when the host has let it take its interruptions.
+    Stopping(StopOrder),
+}
+
+/// Which order a CPU stops for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopOrder {
+    /// `SIGP_STOP`
+    Stop,
+    /// `SIGP_STOP_AND_STORE_STATUS`
+    StopAndStoreStatus,
+}
+
 mod code {
     pub(super) const START: u8 = 0x04;
     pub(super) const STOP: u8 = 0x05;
@@ -65,29 +88,36 @@ pub fn answer_for_all(order: &Sigp) -> Option<Answer> {
     (order.order == code::SET_ARCHITECTURE).then_some(Answer::INVALID_PARAMETER)
 }
 
+/// Whether a CPU in this state can't take `order` now: only resets break an order that is pending
+/// (`target/s390x/sigp.c: handle_sigp_single_dst`).
+pub fn finds_busy(order: &Sigp, state: State) -> bool {
+    matches!(state, State::Stopping(_)) && !matches!(order.order, code::INITIAL_CPU_RESET | code::CPU_RESET)
+}
+
 /// Carries out `order` on `target`, which is in the state `state`. Answers the state it is in
-/// afterwards.
+/// afterwards: one that is [`State::Stopping`] must be run until it comes back stopped, then comes [`complete`].
 ///
 /// # Errors
 /// What the host refuses; a store status that finds no storage is an answer, not an error.
 pub fn carry_out(
     order: &Sigp,
     target: &mut dyn Vcpu,
-    state: RunState,
+    state: State,
     memory: &GuestMemory,
-) -> Result<(Answer, RunState)> {
-    let stopped = state == RunState::Stopped;
+) -> Result<(Answer, State)> {
+    if finds_busy(order, state) {
+        return Ok((Answer::Busy, state));
+    }
+    let stopped = state == State::Stopped;
     match order.order {
+        code::START if !stopped => Ok((Answer::Accepted, state)),
         code::START => {
             target.set_run_state(RunState::Operating)?;
-            Ok((Answer::Accepted, RunState::Operating))
+            Ok((Answer::Accepted, State::Operating))
         }
-        code::STOP | code::STOP_AND_STORE_STATUS => {
-            target.set_run_state(RunState::Stopped)?;
-            if order.order == code::STOP_AND_STORE_STATUS {
-                target.store_status(None)?;
-            }
-            Ok((Answer::Accepted, RunState::Stopped))
+        code::STOP => Ok((Answer::Accepted, stop(StopOrder::Stop, target, state)?)),
+        code::STOP_AND_STORE_STATUS => {
+            Ok((Answer::Accepted, stop(StopOrder::StopAndStoreStatus, target, state)?))
         }
         code::RESTART => {
             if stopped {
@@ -97,13 +127,13 @@ pub fn carry_out(
             } else {
                 target.inject(Local::Restart)?;
             }
-            Ok((Answer::Accepted, RunState::Operating))
+            Ok((Answer::Accepted, State::Operating))
         }
         code::INITIAL_CPU_RESET | code::CPU_RESET => {
             let initial = order.order == code::INITIAL_CPU_RESET;
             target.reset(if initial { CpuReset::Initial } else { CpuReset::Normal })?;
             target.set_run_state(RunState::Stopped)?;
-            Ok((Answer::Accepted, RunState::Stopped))
+            Ok((Answer::Accepted, State::Stopped))
         }
         code::SET_PREFIX => Ok((set_prefix(order, target, stopped, memory), state)),
         code::STORE_STATUS_AT_ADDRESS if !stopped => Ok((Answer::INCORRECT_STATE, state)),
@@ -117,6 +147,32 @@ pub fn carry_out(
         }
         _ => Ok((Answer::INVALID_ORDER, state)),
     }
+}
+
+/// A CPU that waits for nothing is not in the host's hands, so it is stopped by whoever has it (`sigp.c: sigp_stop`).
+fn stop(order: StopOrder, target: &mut dyn Vcpu, state: State) -> Result<State> {
+    match state {
+        State::Operating => {
+            target.inject(Local::Stop)?;
+            Ok(State::Stopping(order))
+        }
+        State::Stopped | State::DisabledWait | State::Stopping(_) => {
+            complete(order, target)?;
+            Ok(State::Stopped)
+        }
+    }
+}
+
+/// Stops `target`, which has come back for `order`. For the host it is stopped only when its status is stored, as in
+/// `arch/s390/kvm/intercept.c: handle_stop`: from then on others are told so.
+///
+/// # Errors
+/// What the host refuses.
+pub fn complete(order: StopOrder, target: &mut dyn Vcpu) -> Result<()> {
+    if order == StopOrder::StopAndStoreStatus {
+        target.store_status(None)?;
+    }
+    target.set_run_state(RunState::Stopped)
 }
 
 /// Length of a status save area in bytes.

@@ -6,7 +6,7 @@
 use adjunct_devices::{
     intercept::Sigp,
     ipl::{self, ResetKind, ResetStep},
-    sigp::{self, Answer},
+    sigp::{self, Answer, State},
 };
 use adjunct_fuzz::{Around, CODE, Ended, Few, Guest, HOST, LOWCORE, Left, Place, Sparse, code::*};
 use adjunct_hypervisor::{CpuReset, CpuState, RunState, Vcpu, Vm};
@@ -123,15 +123,15 @@ impl Order {
 
 struct Machine {
     guest: Guest,
-    states: Vec<RunState>,
+    states: Vec<State>,
     /// Whether interruptions lead to where they can be told apart.
     tame: bool,
 }
 
 fuzz_target!(|input: Input| {
     let cpus = 1 + u16::from(input.cpus % 3);
-    let mut states = vec![RunState::Stopped; cpus.into()];
-    states[0] = RunState::Operating;
+    let mut states = vec![State::Stopped; cpus.into()];
+    states[0] = State::Operating;
     let mut machine = Machine { guest: Guest::new(&HOST, cpus, 0), states, tame: true };
     for step in input.steps.iter() {
         machine.step(step);
@@ -201,7 +201,7 @@ impl Machine {
         let before = self.guest.vcpus[cpu].state().clone();
         let around = step.around;
         let mut ended = self.guest.execute(cpu, around, text);
-        if self.states[cpu] == RunState::Stopped {
+        if self.states[cpu] == State::Stopped {
             let Ended::Left(Left::Refused(refused)) = ended else {
                 panic!("a CPU that is stopped: {ended:?}")
             };
@@ -214,7 +214,7 @@ impl Machine {
             let end = CODE + 12;
             let (answer, register) = self.signal(cpu, &order);
             status = Some((answer, register));
-            if self.states[cpu] == RunState::Stopped {
+            if self.states[cpu] == State::Stopped {
                 return self.permit_all_unless(self.tame);
             }
             // A CPU that has ordered itself to begin elsewhere is there.
@@ -327,6 +327,15 @@ impl Machine {
             Answer::NotOperational
         };
         answer.tell(order, &mut guest.vcpus[from]);
+        if let Some(State::Stopping(stop)) = states.get(to) {
+            // It has taken what is pending when it stops, and executed nothing. Interruptions without end are one.
+            match guest.go_on(to, CODE) {
+                Ended::Left(Left::Stopped | Left::Loop | Left::Refused(_)) => {}
+                other => panic!("a CPU that is to stop: {other:?}"),
+            }
+            sigp::complete(*stop, &mut guest.vcpus[to]).expect("the host takes it");
+            states[to] = State::Stopped;
+        }
         if to < states.len() {
             guest.storage.permit(prefixes[to].into(), LOWCORE);
             guest.storage.permit(0x1200, 512);
@@ -370,20 +379,20 @@ impl Machine {
                 }
             }
         }
-        assert_eq!(self.states.iter().filter(|state| **state == RunState::Operating).count(), 1);
+        assert_eq!(self.states.iter().filter(|state| **state == State::Operating).count(), 1);
     }
 
     fn reset_cpus(&mut self, reset: CpuReset, which: impl Fn(usize) -> bool) {
         for (id, vcpu) in self.guest.vcpus.iter_mut().enumerate().filter(|(id, _)| which(*id)) {
             vcpu.reset(reset).expect("a reset");
             vcpu.set_run_state(RunState::Stopped).expect("it stops");
-            self.states[id] = RunState::Stopped;
+            self.states[id] = State::Stopped;
         }
     }
 
     fn start(&mut self, cpu: usize) {
         self.guest.vcpus[cpu].set_run_state(RunState::Operating).expect("it starts");
-        self.states[cpu] = RunState::Operating;
+        self.states[cpu] = State::Operating;
     }
 }
 

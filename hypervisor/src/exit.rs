@@ -85,4 +85,8 @@ pub enum Local {
     },
     /// `KVM_S390_RESTART` (0xfffe0003).
     Restart,
+    /// `KVM_S390_SIGP_STOP` (0xfffe0000): once the vCPU has taken what is pending and enabled, it leaves with interception
+    /// code 0x28 and is to be stopped; that and resets forget the order. One that is stopped takes no notice, one that has
+    /// the order already answers EBUSY (`arch/s390/kvm/interrupt.c: __inject_sigp_stop`, `intercept.c: handle_stop`, 6.12).
+    Stop,
 }

@@ -6,7 +6,7 @@ use crate::{
     outcome::Broken,
     sandbox,
 };
-use adjunct_devices::sigp::Answer;
+use adjunct_devices::sigp::{Answer, State, StopOrder};
 use adjunct_hypervisor::{CpuReset, CpuState, EventFd, KernelError, Kick, RunState, Vcpu};
 use nix::{
     sys::eventfd::{self, EfdFlags},
@@ -50,6 +50,8 @@ enum Doing {
 struct Seat {
     vcpu: Option<Box<dyn Vcpu>>,
     doing: Doing,
+    /// Why it has been ordered to stop, until it has.
+    stopping: Option<StopOrder>,
     kicker: Arc<dyn Kick>,
     /// Readable while the loop waits for the vCPU.
     wanted: Arc<eventfd::EventFd>,
@@ -57,6 +59,13 @@ struct Seat {
     thread_id: Arc<AtomicI32>,
     to_thread: Option<Sender<Box<dyn Vcpu>>>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Seat {
+    fn stop(&mut self) {
+        (self.doing, self.stopping) = (Doing::Stopped, None);
+        let _ = self.wanted.read();
+    }
 }
 
 /// All vCPUs of a guest, by CPU address.
@@ -92,6 +101,7 @@ impl Seats {
                 wanted,
                 vcpu: Some(vcpu),
                 doing: Doing::Stopped,
+                stopping: None,
                 thread_id,
                 to_thread: Some(to_thread),
                 thread: Some(thread),
@@ -166,7 +176,7 @@ impl Seats {
         for cpu in 0..self.seats.len() {
             self.gather(u16::try_from(cpu).unwrap_or(u16::MAX));
         }
-        self.seats.iter_mut().for_each(|seat| seat.doing = Doing::Stopped);
+        self.seats.iter_mut().for_each(Seat::stop);
         let lost = |cpu: u16| self.seats[usize::from(cpu)].vcpu.is_none();
         let mut reports = std::mem::take(&mut self.unserved).into_iter();
         reports.find(|report| lost(report.cpu) || matches!(report.why, Why::Refused(_)))
@@ -229,7 +239,7 @@ impl Seats {
             let Some(vcpu) = seat.vcpu.as_mut().filter(|vcpu| which(vcpu.id())) else { continue };
             vcpu.reset(kind)?;
             vcpu.set_run_state(RunState::Stopped)?;
-            seat.doing = Doing::Stopped;
+            seat.stop();
         }
         Ok(())
     }
@@ -245,6 +255,10 @@ impl Seats {
             seat.doing = Doing::Held;
         } else if let (Some(vcpu), Some(to_thread)) = (seat.vcpu.take(), &seat.to_thread) {
             seat.doing = Doing::Running;
+            if seat.stopping.is_some() {
+                // It executes nothing more, so it need not wait for what it wrote to be read.
+                let _ = seat.wanted.write(1);
+            }
             // A thread that broke has said so, and that report ends the guest.
             let _ = to_thread.send(vcpu);
         }
@@ -262,12 +276,28 @@ impl Seats {
         }
     }
 
-    /// Notes that the CPU is stopped; it wants nothing more for itself. What the guest wants, and what the host refused,
-    /// stands.
-    pub(super) fn stop(&mut self, cpu: u16) {
+    /// Notes what SIGNAL PROCESSOR has made of a CPU that is here. One that is to run is run.
+    pub(super) fn enter(&mut self, cpu: u16, state: State) {
+        match state {
+            State::Stopped => self.stop(cpu),
+            State::Operating => {
+                // There is something to wait for now, if it had come back because there was not.
+                self.unserved.retain(|report| report.cpu != cpu || !matches!(report.why, Why::DisabledWait));
+                self.run(cpu);
+            }
+            State::Stopping(order) => {
+                self.seats[usize::from(cpu)].stopping = Some(order);
+                self.run(cpu);
+            }
+            State::DisabledWait => {}
+        }
+    }
+
+    /// It wants nothing more for itself. What the guest wants, and what the host refused, stands.
+    fn stop(&mut self, cpu: u16) {
         self.unserved
             .retain(|report| report.cpu != cpu || matches!(report.why, Why::Reset(_) | Why::Refused(_)));
-        self.seats[usize::from(cpu)].doing = Doing::Stopped;
+        self.seats[usize::from(cpu)].stop();
     }
 
     /// Notes that the CPU waits for nothing.
@@ -280,14 +310,19 @@ impl Seats {
         self.seats[usize::from(cpu)].doing == Doing::Stopped
     }
 
-    /// The state of the CPU as SIGNAL PROCESSOR sees it: one that waits operates.
-    pub(super) fn run_state(&self, cpu: u16) -> RunState {
-        if self.is_stopped(cpu) { RunState::Stopped } else { RunState::Operating }
-    }
-
-    /// Forgets that the CPU has come back because it waits for nothing: there is something now.
-    pub(super) fn wake(&mut self, cpu: u16) {
-        self.unserved.retain(|report| report.cpu != cpu || !matches!(report.why, Why::DisabledWait));
+    /// The state of the CPU as SIGNAL PROCESSOR needs it.
+    pub(super) fn state(&self, cpu: u16) -> State {
+        let seat = &self.seats[usize::from(cpu)];
+        let mut its_own = self.unserved.iter().filter(|report| report.cpu == cpu);
+        match (seat.doing, seat.stopping) {
+            (Doing::Stopped, _) => State::Stopped,
+            (Doing::Waiting, _) => State::DisabledWait,
+            (_, Some(order)) => State::Stopping(order),
+            (Doing::Back, None) if its_own.any(|report| matches!(report.why, Why::DisabledWait)) => {
+                State::DisabledWait
+            }
+            (Doing::Running | Doing::Back | Doing::Held, None) => State::Operating,
+        }
     }
 
     /// Whether no CPU will ever do anything again.
@@ -384,6 +419,7 @@ mod tests {
             let seat = Seat {
                 vcpu: None,
                 doing: Doing::Back,
+                stopping: None,
                 kicker: Arc::new(Nobody),
                 wanted: Arc::new(eventfd::EventFd::from_flags(EfdFlags::EFD_NONBLOCK).expect("an eventfd")),
                 thread_id: Arc::default(),
@@ -398,7 +434,7 @@ mod tests {
                 unserved: VecDeque::from([Report { cpu: 0, why }]),
                 paused: false,
             };
-            seats.stop(0);
+            seats.enter(0, State::Stopped);
             assert!(seats.is_stopped(0));
             let told = seats.next_report().map(|report| format!("{:?}", report.why));
             assert_eq!(told, is_told.then_some(named));

@@ -3,44 +3,57 @@
 use super::Loop;
 use adjunct_devices::{
     intercept::Sigp,
-    sigp::{self, Answer},
+    sigp::{self, Answer, State, StopOrder},
 };
-use adjunct_hypervisor::{KernelError, RunState};
+use adjunct_hypervisor::KernelError;
 
 impl Loop<'_> {
     /// Carries out an order of the CPU `from` that the host leaves to us, and answers it.
     pub(super) fn sigp(&mut self, from: u16, order: Sigp) -> Result<(), KernelError> {
         if let Some(answer) = sigp::answer_for_all(&order) {
-            self.seats.vcpu(from, |vcpu| answer.tell(&order, vcpu));
-            self.seats.run(from);
+            self.tell(from, order, answer);
             return Ok(());
         }
         let to = order.cpu_address;
-        let carried_out = self.seats.exists(to).then(|| {
-            self.seats.gather(to);
-            if to != from {
-                self.seats.turn_away(to);
-            }
-            let (state, memory) = (self.seats.run_state(to), &self.shared.memory);
-            self.seats.vcpu(to, |vcpu| sigp::carry_out(&order, vcpu, state, memory))
-        });
-        let (answer, after) = match carried_out.flatten().transpose()? {
-            Some((answer, after)) => (answer, Some(after)),
-            None => (Answer::NotOperational, None),
+        let Some(state) = self.seats.exists(to).then(|| self.seats.state(to)) else {
+            self.tell(from, order, Answer::NotOperational);
+            return Ok(());
         };
-        self.seats.vcpu(from, |vcpu| answer.tell(&order, vcpu));
-        match after {
-            Some(RunState::Stopped) => self.seats.stop(to),
-            Some(RunState::Operating) => {
-                // A CPU that waits may have something to take now; if not it comes back at once.
-                self.seats.wake(to);
-                self.seats.run(to);
-            }
-            None => {}
+        // Whoever asks again and again does not keep it from stopping.
+        if sigp::finds_busy(&order, state) {
+            self.tell(from, order, Answer::Busy);
+            return Ok(());
         }
-        if to != from || after.is_none() {
+        self.seats.gather(to);
+        if to != from {
+            self.seats.turn_away(to);
+        }
+        let (state, memory) = (self.seats.state(to), &self.shared.memory);
+        let carried_out = self.seats.vcpu(to, |vcpu| sigp::carry_out(&order, vcpu, state, memory));
+        // A CPU whose thread broke is not there any more.
+        let (answer, after) = carried_out.transpose()?.unwrap_or((Answer::NotOperational, state));
+        self.seats.vcpu(from, |vcpu| answer.tell(&order, vcpu));
+        self.seats.enter(to, after);
+        if to != from {
             self.seats.run(from);
         }
+        Ok(())
+    }
+
+    /// Tells the CPU `from`, which goes on.
+    fn tell(&mut self, from: u16, order: Sigp, answer: Answer) {
+        self.seats.vcpu(from, |vcpu| answer.tell(&order, vcpu));
+        self.seats.run(from);
+    }
+
+    /// The CPU has come back stopped.
+    pub(super) fn stopped(&mut self, cpu: u16) -> Result<(), KernelError> {
+        let order = match self.seats.state(cpu) {
+            State::Stopping(order) => order,
+            _ => StopOrder::Stop,
+        };
+        self.seats.vcpu(cpu, |vcpu| sigp::complete(order, vcpu)).unwrap_or(Ok(()))?;
+        self.seats.enter(cpu, State::Stopped);
         Ok(())
     }
 }

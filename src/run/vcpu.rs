@@ -77,7 +77,7 @@ pub(super) enum Why {
     Reset(ResetKind),
     /// An order to another CPU.
     Sigp(Sigp),
-    /// The CPU has stopped itself.
+    /// The CPU has been ordered to stop, and has taken what was pending.
     Stopped,
     /// The CPU waits, and no interruption can wake it.
     DisabledWait,

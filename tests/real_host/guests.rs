@@ -243,6 +243,12 @@ fn orders_to_no_cpu_and_orders_that_are_none_are_answered() {
 
 #[test]
 #[ignore = "needs /dev/kvm; the lab runs it"]
+fn a_cpu_takes_what_is_pending_before_it_stops() {
+    orders::interruptions_before_a_stop("kvm");
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
 fn of_two_cpus_that_order_each_other_one_is_busy() {
     orders::each_other("kvm");
 }

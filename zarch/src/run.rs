@@ -105,6 +105,19 @@ impl Cpu {
         self.run(storage, environment, 1)
     }
 
+    /// Takes the interruptions that are pending and enabled, at most so many, and executes nothing. `None`: none is left.
+    pub fn take_interruptions(
+        &mut self,
+        storage: &dyn Storage,
+        environment: &mut dyn Environment,
+        at_most: u64,
+    ) -> Option<Stop> {
+        let mut execution = Execution::new(self, storage, environment);
+        let stop = execution.take_interruptions(at_most);
+        execution.finish(false);
+        stop
+    }
+
     /// CPU reset ("normal" reset): what is pending at this CPU goes away, registers stay.
     pub fn normal_reset(&mut self) {
         self.pending = Pending::default();
@@ -211,6 +224,25 @@ impl Execution<'_> {
             }
         }
         Stop::Budget
+    }
+
+    fn take_interruptions(&mut self, at_most: u64) -> Option<Stop> {
+        if !self.prefix_usable() {
+            return Some(Stop::Validity);
+        }
+        for _ in 0..at_most {
+            match self.take_interruption() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(trap) => {
+                    let stop = self.trapped(trap);
+                    if stop.is_some() {
+                        return stop;
+                    }
+                }
+            }
+        }
+        Some(Stop::Budget)
     }
 
     /// Why the PSW does not let the CPU execute anything, with no interruption to take.

@@ -60,7 +60,7 @@ fn memory() -> GuestMemory {
 }
 
 /// Answer, state afterwards, and what was asked of the target.
-fn ordered(order: u8, parameter: u64, state: RunState) -> (Answer, RunState, String) {
+fn ordered(order: u8, parameter: u64, state: State) -> (Answer, State, String) {
     let mut target = Noting::default();
     let (answer, after) =
         carry_out(&sigp(order, parameter), &mut target, state, &memory()).expect("it takes all");
@@ -68,28 +68,43 @@ fn ordered(order: u8, parameter: u64, state: RunState) -> (Answer, RunState, Str
 }
 
 #[test]
-fn each_order_does_to_a_stopped_and_to_an_operating_cpu_what_qemu_does() {
+fn each_order_does_to_a_cpu_in_each_state_what_qemu_does() {
     use Answer::*;
-    use RunState::{Operating, Stopped};
+    use State::{DisabledWait, Operating, Stopped};
+    const STOPPING: State = State::Stopping(StopOrder::Stop);
+    const STORING: State = State::Stopping(StopOrder::StopAndStoreStatus);
     let state = Answer::INCORRECT_STATE;
     #[rustfmt::skip]
     let table = [
-        (0x04, Stopped,   Accepted, Operating, "Operating"),
-        (0x04, Operating, Accepted, Operating, "Operating"),
-        (0x05, Operating, Accepted, Stopped,   "Stopped"),
-        (0x05, Stopped,   Accepted, Stopped,   "Stopped"),
-        (0x06, Stopped,   Accepted, Operating, "Operating"),
-        (0x06, Operating, Accepted, Operating, "Restart"),
-        (0x09, Operating, Accepted, Stopped,   "Stopped, status None"),
-        (0x09, Stopped,   Accepted, Stopped,   "Stopped, status None"),
-        (0x0b, Operating, Accepted, Stopped,   "Initial reset, Stopped"),
-        (0x0c, Operating, Accepted, Stopped,   "Normal reset, Stopped"),
-        (0x0d, Operating, state,    Operating, ""),
-        (0x0d, Stopped,   Accepted, Stopped,   ""),
-        (0x0e, Operating, state,    Operating, ""),
-        (0x0e, Stopped,   Accepted, Stopped,   "status Some(2000)"),
-        (0x07, Stopped,   Answer::INVALID_ORDER,     Stopped, ""),
-        (0xff, Operating, Answer::INVALID_ORDER,     Operating, ""),
+        (0x04, Stopped,      Accepted, Operating,    "Operating"),
+        (0x04, Operating,    Accepted, Operating,    ""),
+        (0x04, DisabledWait, Accepted, DisabledWait, ""),
+        (0x04, STOPPING,     Busy,     STOPPING,     ""),
+        (0x05, Operating,    Accepted, STOPPING,     "Stop"),
+        (0x05, DisabledWait, Accepted, Stopped,      "Stopped"),
+        (0x05, Stopped,      Accepted, Stopped,      "Stopped"),
+        (0x05, STORING,      Busy,     STORING,      ""),
+        (0x06, Stopped,      Accepted, Operating,    "Operating"),
+        (0x06, Operating,    Accepted, Operating,    "Restart"),
+        (0x06, DisabledWait, Accepted, Operating,    "Restart"),
+        (0x06, STOPPING,     Busy,     STOPPING,     ""),
+        (0x09, Operating,    Accepted, STORING,      "Stop"),
+        (0x09, DisabledWait, Accepted, Stopped,      "status None, Stopped"),
+        (0x09, Stopped,      Accepted, Stopped,      "status None, Stopped"),
+        (0x09, STOPPING,     Busy,     STOPPING,     ""),
+        (0x0b, Operating,    Accepted, Stopped,      "Initial reset, Stopped"),
+        (0x0b, STORING,      Accepted, Stopped,      "Initial reset, Stopped"),
+        (0x0c, Operating,    Accepted, Stopped,      "Normal reset, Stopped"),
+        (0x0c, STOPPING,     Accepted, Stopped,      "Normal reset, Stopped"),
+        (0x0d, Operating,    state,    Operating,    ""),
+        (0x0d, DisabledWait, state,    DisabledWait, ""),
+        (0x0d, Stopped,      Accepted, Stopped,      ""),
+        (0x0d, STOPPING,     Busy,     STOPPING,     ""),
+        (0x0e, Operating,    state,    Operating,    ""),
+        (0x0e, Stopped,      Accepted, Stopped,      "status Some(2000)"),
+        (0x07, Stopped,      Answer::INVALID_ORDER,     Stopped,   ""),
+        (0x07, STOPPING,     Busy,     STOPPING,     ""),
+        (0xff, Operating,    Answer::INVALID_ORDER,     Operating, ""),
     ];
     for (order, before, answer, after, asked) in table {
         assert_eq!(
@@ -97,6 +112,18 @@ fn each_order_does_to_a_stopped_and_to_an_operating_cpu_what_qemu_does() {
             (answer, after, asked.to_owned()),
             "{order:#x} {before:?}"
         );
+        assert_eq!(finds_busy(&sigp(order, 0x2000), before), answer == Busy, "{order:#x} {before:?}");
+    }
+}
+
+#[test]
+fn a_cpu_that_has_come_back_stopped_has_its_status_stored_if_it_was_so_ordered() {
+    for (order, asked) in
+        [(StopOrder::Stop, &["Stopped"][..]), (StopOrder::StopAndStoreStatus, &["status None", "Stopped"])]
+    {
+        let mut target = Noting::default();
+        complete(order, &mut target).expect("it takes all");
+        assert_eq!(target.asked, asked);
     }
 }
 
@@ -111,11 +138,11 @@ fn setting_the_architecture_is_for_all_cpus_and_the_only_such_order() {
 #[test]
 fn a_prefix_and_a_save_area_must_be_in_memory() {
     for (order, parameter) in [(0x0d, 0x10_0000), (0x0e, 0x10_0000), (0x0d, 0x7fff_e000)] {
-        let (answer, ..) = ordered(order, parameter, RunState::Stopped);
+        let (answer, ..) = ordered(order, parameter, State::Stopped);
         assert_eq!(answer, Answer::INVALID_PARAMETER, "{order:#x} {parameter:#x}");
     }
     let mut target = Noting::default();
-    carry_out(&sigp(0x0d, 0x8000_3fff), &mut target, RunState::Stopped, &memory()).expect("it takes all");
+    carry_out(&sigp(0x0d, 0x8000_3fff), &mut target, State::Stopped, &memory()).expect("it takes all");
     assert_eq!(target.state.prefix, 0x2000, "on an 8 KiB boundary, below 2 GiB");
 }
 
@@ -127,7 +154,7 @@ fn restarting_a_stopped_cpu_swaps_psws_in_its_prefix_area() {
     let mut target = Noting::default();
     target.state.prefix = 0x4000;
     target.state.psw = Psw { mask: 0x0002_0001_8000_0000, address: 0x5678 };
-    carry_out(&sigp(0x06, 0), &mut target, RunState::Stopped, &memory).expect("it takes all");
+    carry_out(&sigp(0x06, 0), &mut target, State::Stopped, &memory).expect("it takes all");
     assert_eq!(target.state.psw, Psw { mask: Psw::MASK_64BIT, address: 0x1234 });
     let mut old = [0; 16];
     memory.read_slice(&mut old, GuestAddress(0x4120)).expect("inside");

@@ -245,6 +245,8 @@ impl Vcpu for KvmVcpu {
                 irq.u.pgm.code = code;
             }
             Local::Restart => irq.type_ = uapi::KVM_S390_RESTART.into(),
+            // Without KVM_S390_STOP_FLAG_STORE_STATUS: KVM stores no registers that user space keeps.
+            Local::Stop => irq.type_ = uapi::KVM_S390_SIGP_STOP.into(),
         }
         self.vcpu.interrupt(&irq).map_err(|errno| self.refused("KVM_S390_IRQ", errno))
     }

@@ -323,6 +323,35 @@ fn interruptions_of_one_vcpu_are_taken_before_its_next_instruction() {
 
 #[test]
 #[ignore = "needs /dev/kvm on s390x; tests/lab runs it"]
+fn a_vcpu_that_is_ordered_to_stop_takes_what_is_pending_first() {
+    let kvm = open();
+    let mut guest = Guest::ready(&kvm, &[&SERVC, &FOREVER]);
+    assert_eq!(guest.vcpus[0].run().expect("it is operating"), AT_SERVC);
+    guest.new_psw(0x1d0);
+    guest.new_psw(0x1a0);
+    let vcpu = &mut guest.vcpus[0];
+    vcpu.inject(Local::Program { code: 6 }).expect("there is none");
+    vcpu.inject(Local::Restart).expect("there is none");
+    vcpu.inject(Local::Stop).expect("it operates");
+    assert_eq!(errno(vcpu.inject(Local::Stop)), ("KVM_S390_IRQ", libc::EBUSY));
+    let exit = vcpu.run().expect("it is operating");
+    assert!(matches!(exit, Exit::Sieic { icptcode: 0x28, .. }), "{exit:?}");
+    assert_eq!(vcpu.state().psw.address, START, "nothing of what follows is executed");
+    assert_eq!(guest.word::<8>(0x158), START + 4, "the program old PSW");
+    assert_eq!(guest.word::<8>(0x128), START, "the restart old PSW");
+    let vcpu = &mut guest.vcpus[0];
+    vcpu.set_run_state(RunState::Stopped).expect("it stops");
+    vcpu.inject(Local::Stop).expect("it takes no notice");
+    vcpu.set_run_state(RunState::Operating).expect("it starts");
+    assert_eq!(vcpu.run().expect("it is operating"), AT_SERVC, "the order is forgotten");
+    vcpu.inject(Local::Stop).expect("it operates");
+    vcpu.reset(CpuReset::Normal).expect("it is taken");
+    vcpu.state_mut().psw.address = START;
+    assert_eq!(vcpu.run().expect("it is operating"), AT_SERVC);
+}
+
+#[test]
+#[ignore = "needs /dev/kvm on s390x; tests/lab runs it"]
 fn floating_interruptions_are_taken_by_who_is_open_to_them_or_cleared() {
     const EXTERNAL: u64 = 0x0100_0000_0000_0000;
     const MACHINE_CHECK: u64 = 0x0004_0000_0000_0000;

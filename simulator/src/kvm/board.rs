@@ -56,6 +56,9 @@ pub(super) struct Slot {
     place: Place,
     /// What is for it.
     pub(super) mail: Mail,
+    /// Whether it has been ordered to stop, which it does once it has taken what is pending. Until then it is busy for
+    /// those who signal it.
+    pub(super) stop_ordered: bool,
     /// Whether an external call that it took out of its mail was still pending when it was last seen.
     pub(super) external_call_pending: bool,
 }
@@ -125,6 +128,7 @@ impl Board {
             run_state: RunState::Stopped,
             place: Place::Outside,
             mail: Mail::default(),
+            stop_ordered: false,
             external_call_pending: false,
         };
         let slots = std::iter::repeat_with(slot).take(vcpus.into()).collect();
@@ -221,10 +225,15 @@ impl Board {
         std::mem::take(&mut slot.mail)
     }
 
-    /// Throws the mail of vCPU `id` away.
+    /// Throws the mail of vCPU `id` away, and the order to stop.
     pub(super) fn discard_mail(&self, id: u16) {
         self.take_mail(id);
-        self.with(id, |slot| slot.external_call_pending = false);
+        self.with(id, |slot| (slot.external_call_pending, slot.stop_ordered) = (false, false));
+    }
+
+    /// Whether vCPU `id` has been ordered to stop.
+    pub(super) fn stop_ordered(&self, id: u16) -> bool {
+        self.state().slots[usize::from(id)].stop_ordered
     }
 
     /// Makes `KVM_RUN` of vCPU `id` return.
@@ -259,6 +268,7 @@ impl Board {
         slot.run_state = run_state;
         if run_state == RunState::Stopped {
             slot.place = Place::Outside;
+            slot.stop_ordered = false;
         }
         drop(state);
         self.wake.notify_all();
@@ -410,9 +420,12 @@ mod tests {
         board.with(0, |slot| slot.mail.external_call = Some(1));
         assert_eq!(board.take_mail(0), Mail { external_call: Some(1), ..Mail::default() });
         assert_eq!(board.take_mail(0), Mail::default());
-        board.with(0, |slot| (slot.mail.restart, slot.external_call_pending) = (true, true));
+        board.with(0, |slot| {
+            (slot.mail.restart, slot.external_call_pending, slot.stop_ordered) = (true, true, true);
+        });
         board.discard_mail(0);
         assert_eq!(board.with(0, |slot| slot.external_call_pending), Some(false));
+        assert!(!board.stop_ordered(0));
         assert!(!board.bell(0).has_mail());
         assert_eq!(board.take_mail(0), Mail::default());
     }

@@ -84,7 +84,7 @@ fn signal(intercept: &Intercept<'_>, order: Order, target: u16) -> Answer {
     let sender = intercept.id;
     let senses_running = intercept.vm.model.has(machine::SENSE_RUNNING);
     let visit = |slot: &mut Slot| {
-        if slot.mail.restart {
+        if slot.mail.restart || slot.stop_ordered {
             return Answer::Busy;
         }
         match order {

@@ -4,7 +4,7 @@
 //! itself is in [`super::intercept`] and [`super::sigp`].
 
 use super::{
-    board::{Bell, Board, Mail, Woken},
+    board::{Bell, Board, Mail, Slot, Woken},
     environment::Guest,
     host::VmHeld,
     intercept::{self, Handled},
@@ -30,6 +30,7 @@ const ICPT_INSTRUCTION: u8 = 0x04;
 const ICPT_PROGRAM: u8 = 0x08;
 const ICPT_EXTERNAL: u8 = 0x14;
 const ICPT_WAIT: u8 = 0x1c;
+const ICPT_STOP: u8 = 0x28;
 const ICPT_OPERATION: u8 = 0x2c;
 
 /// A vCPU of the simulated host.
@@ -89,10 +90,16 @@ impl SimVcpu {
                 self.read_mail();
             }
             let arrivals = vm.board.arrivals();
-            let (stop, timer) = self.slice(&vm, ram);
+            let (stop, timer) = if vm.board.stop_ordered(self.id) {
+                self.take_interruptions(&vm, ram).map_or((None, None), |stop| (Some(stop), None))
+            } else {
+                let (stop, timer) = self.slice(&vm, ram);
+                (Some(stop), timer)
+            };
             // What instructions found on a host that is gone must not get out of the guest.
             vm.host.check()?;
             self.note_external_call();
+            let Some(stop) = stop else { return Ok(sieic(ICPT_STOP)) };
             if let Some(exit) = self.stopped(stop, ram, arrivals, timer)? {
                 return Ok(exit);
             }
@@ -150,6 +157,12 @@ impl SimVcpu {
             _ => None,
         };
         (stop, timer)
+    }
+
+    /// What comes before an order to stop (`arch/s390/kvm/intercept.c: handle_stop`). `None`: nothing more.
+    fn take_interruptions(&mut self, vm: &Shared, ram: &Absolute<'_>) -> Option<Stop> {
+        let mut guest = Guest::new(vm, self.id, &self.facilities, &self.machine);
+        self.cpu.take_interruptions(ram, &mut guest, u64::from(SLICE))
     }
 
     /// An instruction that SIE leaves to the host: the kernel's part of it, or user space's.
@@ -373,6 +386,15 @@ impl Vcpu for SimVcpu {
             }
             Local::Restart => {
                 self.vm.board.with(self.id, |slot| slot.mail.restart = true);
+            }
+            Local::Stop => {
+                let order = |slot: &mut Slot| {
+                    let stopped = slot.run_state == RunState::Stopped;
+                    stopped || !std::mem::replace(&mut slot.stop_ordered, true)
+                };
+                if !self.vm.board.with(self.id, order).unwrap_or_default() {
+                    return Err(self.refused("KVM_S390_IRQ", libc::EBUSY));
+                }
             }
         }
         Ok(())

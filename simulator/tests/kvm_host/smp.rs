@@ -1,10 +1,10 @@
 //! Several vCPUs: SIGNAL PROCESSOR as the kernel and user space share it, and threads that run at the same time.
 
 use crate::support::{
-    Builder, EXTERNAL, EXTERNAL_NEW, Ended, Guest, IO, RESTART_NEW, START, TAKEN, WAITING, host, instruction,
-    op,
+    Builder, EXTERNAL, EXTERNAL_NEW, Ended, Guest, IO, PROGRAM_NEW, RESTART_NEW, START, TAKEN, WAITING, host,
+    instruction, op,
 };
-use adjunct_hypervisor::{Local, Psw, RunState, Vcpu};
+use adjunct_hypervisor::{CpuReset, Exit, Local, Psw, RunState, Vcpu};
 
 const SENSE: u8 = 0x01;
 const EXTERNAL_CALL: u8 = 0x02;
@@ -121,6 +121,36 @@ fn a_cpu_is_busy_until_it_has_taken_its_restart() {
     assert_eq!(guest.vcpus[1].run(), Ok(WAITING));
     assert_eq!(guest.vcpus[1].state().psw.address, TAKEN + RESTART_NEW);
     assert_eq!(sigp(&mut guest, SENSE, 1, 0), (0, 0));
+}
+
+// intercept.c: handle_stop, interrupt.c: __inject_sigp_stop
+#[test]
+fn a_cpu_that_is_ordered_to_stop_takes_what_is_pending_and_is_busy_until_it_is_stopped() {
+    let mut guest = guest();
+    guest.vcpus[1].inject(Local::Stop).expect("it is stopped already");
+    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (1, 0x40));
+    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
+    guest.vcpus[1].inject(Local::Program { code: 6 }).expect("always");
+    guest.vcpus[1].inject(Local::Restart).expect("always");
+    guest.vcpus[1].inject(Local::Stop).expect("it operates");
+    let again = guest.vcpus[1].inject(Local::Stop).expect_err("once");
+    assert_eq!((again.request, again.errno.errno()), ("KVM_S390_IRQ", libc::EBUSY));
+    for _ in 0..2 {
+        assert_eq!(guest.vcpus[1].run(), Ok(Exit::Sieic { icptcode: 0x28, ipa: 0, ipb: 0 }));
+        assert_eq!(guest.vcpus[1].state().psw.address, TAKEN + RESTART_NEW);
+        assert_eq!(u64::from_be_bytes(guest.read(0x128)), TAKEN + PROGRAM_NEW, "before the restart");
+        for order in [SENSE, EXTERNAL_CALL, EMERGENCY_SIGNAL, SENSE_RUNNING] {
+            assert_eq!(sigp(&mut guest, order, 1, 0), (2, 0), "{order:x}");
+        }
+    }
+    guest.vcpus[1].set_run_state(RunState::Stopped).expect("a stop");
+    assert_eq!(sigp(&mut guest, SENSE, 1, 0), (1, 0x40));
+    // Forgotten, as it is by a reset.
+    guest.vcpus[1].set_run_state(RunState::Operating).expect("a start");
+    assert_eq!(guest.vcpus[1].run(), Ok(WAITING));
+    guest.vcpus[1].inject(Local::Stop).expect("it operates");
+    guest.vcpus[1].reset(CpuReset::Normal).expect("a reset");
+    assert_eq!(guest.vcpus[1].run(), Ok(WAITING));
 }
 
 // kvm-s390.c: kvm_s390_store_status_unloaded

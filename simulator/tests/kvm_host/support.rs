@@ -60,7 +60,7 @@ pub(crate) const END_PSW: u64 = 0x200;
 /// Where each interruption leads: a disabled wait at this address plus that of its new PSW.
 pub(crate) const TAKEN: u64 = 0xe_0000;
 
-const PROGRAM_NEW: u64 = 0x1d0;
+pub(crate) const PROGRAM_NEW: u64 = 0x1d0;
 pub(crate) const EXTERNAL_NEW: u64 = 0x1b0;
 pub(crate) const IO_NEW: u64 = 0x1f0;
 pub(crate) const RESTART_NEW: u64 = 0x1a0;
