@@ -8,10 +8,7 @@ use adjunct_ap::Uuid;
 use adjunct_hypervisor::{
     ApDevice, ApDeviceInfo, ApIrq, ApSource, EventFd, IrqInfo, KernelError, Result, VfioBackend,
 };
-use std::{
-    path::Path,
-    sync::{Arc, Weak},
-};
+use std::{path::Path, sync::Arc};
 
 /// Which mdev the directory `path` in sysfs is. Nothing is changed.
 ///
@@ -70,9 +67,12 @@ impl SimApDevice {
         host.act("KVM_DEV_VFIO_FILE_ADD", &uuid.to_string())?;
         let file = host.hold(&format!("VFIO file {uuid}"));
         host.act(opens, &uuid.to_string())?;
+        let mut hook = vm.change_hook();
         let mdev = host
             .open_mdev(uuid, vm.id, vm.crypto.clone())
             .map_err(|errno| KernelError::new(opens, uuid.to_string(), errno))?;
+        *hook = Some(Arc::downgrade(&mdev));
+        drop(hook);
         // From here on the mdev is open; dropping it closes it.
         let device = host.hold(&format!("VFIO device {uuid}"));
         let mut held = vec![device, file];
@@ -83,11 +83,6 @@ impl SimApDevice {
             held.insert(0, host.hold(&format!("DMA map {uuid}")));
         }
         Ok(Self { uuid, host, mdev, held, vm: Arc::clone(vm) })
-    }
-
-    /// For KVM to find the device by when the guest wants interruptions.
-    pub(super) fn hook(&self) -> Weak<dyn VmMdev> {
-        Arc::downgrade(&self.mdev)
     }
 
     fn refused(&self, request: &'static str, errno: i32) -> KernelError {

@@ -1,10 +1,8 @@
 //! A VM as other parts of the kernel hold it: what VFIO is told of by KVM's VFIO device.
 
-use super::{
-    host::VmMdev,
-    vm::{Shared, SimVm},
-};
-use crate::{GuestCrypto, OpenMdev, VmId, lock::lock, sysfs::Errno};
+use super::vm::{Shared, SimVm};
+use crate::{OpenMdev, SimHost, lock::lock, sysfs::Errno};
+use adjunct_ap::Uuid;
 use std::sync::{Arc, Weak};
 
 /// A reference to a VM (`kvm_get_kvm`).
@@ -35,19 +33,17 @@ impl Kvm {
         KvmRef(Arc::downgrade(&self.0.shared))
     }
 
-    pub(crate) fn id(&self) -> VmId {
-        self.0.shared.id
-    }
-
-    pub(crate) fn crypto(&self) -> Arc<dyn GuestCrypto> {
-        self.0.shared.crypto.clone()
-    }
-
-    /// From now on the guest's PQAP(AQIC) goes to `mdev`, until that is closed.
-    pub(crate) fn set_hook(&self, mdev: &Arc<OpenMdev>) {
-        let mdev: Weak<OpenMdev> = Arc::downgrade(mdev);
-        let hook: Weak<dyn VmMdev> = mdev;
-        self.0.shared.set_hook(hook);
+    /// Opens an mdev for the VM: from when its masks are there, the guest's PQAP(AQIC) goes to it, until it is closed.
+    ///
+    /// # Errors
+    /// As [`OpenMdev::open`].
+    pub(crate) fn open(&self, host: &SimHost, uuid: Uuid) -> Result<Arc<OpenMdev>, Errno> {
+        let shared = &self.0.shared;
+        let mut hook = shared.change_hook();
+        let mdev = Arc::new(OpenMdev::open(host, uuid, shared.id, shared.crypto.clone(), Vec::new())?);
+        let weak: Weak<OpenMdev> = Arc::downgrade(&mdev);
+        *hook = Some(weak);
+        Ok(mdev)
     }
 
     /// Takes the place of the VM's VFIO device.

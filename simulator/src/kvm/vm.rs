@@ -14,7 +14,7 @@ use super::{
 use crate::{GuestCrypto, InterruptSink, VmId, lock::lock};
 use adjunct_ap::Matrix;
 use adjunct_hypervisor::{ApDevice, ApSource, CryptoAttribute, Floating, KernelError, Result, Tod, Vm};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 /// What errors and the list of acts call a VM.
 pub(super) const THE_VM: &str = "the VM";
@@ -77,7 +77,7 @@ pub(super) struct Shared {
     pub(super) board: Arc<Board>,
     pub(super) clock: GuestClock,
     /// `kvm->arch.crypto.pqap_hook`: the open vfio-ap device.
-    hook: Mutex<Option<Weak<dyn VmMdev>>>,
+    hook: RwLock<Option<Weak<dyn VmMdev>>>,
     /// The VFIO device of KVM, once it was needed.
     pub(super) vfio: Mutex<Option<VmHeld>>,
     /// What the kernel holds for the VM, newest first: dropped in that order, and after everything above.
@@ -88,12 +88,13 @@ pub(super) struct Shared {
 impl Shared {
     /// The open vfio-ap device, if there is one.
     pub(super) fn hook(&self) -> Option<Arc<dyn VmMdev>> {
-        lock(&self.hook).as_ref()?.upgrade()
+        self.hook.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade()
     }
 
-    /// From now on the guest's PQAP(AQIC) goes to `hook`, as long as that lives.
-    pub(super) fn set_hook(&self, hook: Weak<dyn VmMdev>) {
-        *lock(&self.hook) = Some(hook);
+    /// Where the guest's PQAP(AQIC) goes, held while an mdev is opened: no guest that has the masks finds no hook
+    /// (`drivers/s390/crypto/vfio_ap_ops.c: vfio_ap_mdev_set_kvm`).
+    pub(super) fn change_hook(&self) -> RwLockWriteGuard<'_, Option<Weak<dyn VmMdev>>> {
+        self.hook.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where adapter interruptions go; `None` without memory.
@@ -129,7 +130,7 @@ impl SimVm {
         let clock = GuestClock::new(host.time());
         let board = Arc::new(Board::new(vcpus, host.time()));
         host.when_gone(board.clone());
-        let (hook, vfio) = (Mutex::default(), Mutex::default());
+        let (hook, vfio) = (RwLock::default(), Mutex::default());
         let shared = Shared { host, id, model, memory, crypto, board, clock, hook, vfio, held };
         Self { shared: Arc::new(shared) }
     }
@@ -162,9 +163,7 @@ impl SimVm {
         let shared = &self.shared;
         let (uuid, backend) = super::ap_device::resolve(&*shared.host, &source)?;
         shared.create_vfio_device()?;
-        let device = SimApDevice::open(shared, uuid, backend)?;
-        shared.set_hook(device.hook());
-        Ok(device)
+        SimApDevice::open(shared, uuid, backend)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     users::{Registration, Share},
 };
 use crate::{
-    Held, KernelProfile, OpenMdev,
+    Held, KernelProfile, OpenMdev, SimHost,
     kvm::{Kvm, KvmRef},
     sysfs::Errno,
 };
@@ -27,11 +27,16 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// From now on the VM's PQAP(AQIC) comes here.
-    pub(crate) fn new(mdev: OpenMdev, kvm: Kvm) -> Self {
-        let mdev = Arc::new(mdev);
-        kvm.set_hook(&mdev);
-        Self { mdev, kvm }
+    /// Opens the device for the VM.
+    ///
+    /// # Errors
+    /// As [`Kvm::open`].
+    pub(crate) fn new(host: &SimHost, uuid: Uuid, kvm: Kvm) -> Result<Self, Errno> {
+        Ok(Self { mdev: kvm.open(host, uuid)?, kvm })
+    }
+
+    pub(crate) fn mdev(&self) -> &OpenMdev {
+        &self.mdev
     }
 }
 
@@ -179,10 +184,10 @@ impl Device {
             return Err(libc::EINVAL);
         }
         let kvm = state.kvm.as_ref().and_then(KvmRef::get).ok_or(libc::EINVAL)?;
-        let mdev = OpenMdev::open(files.host(), self.uuid, kvm.id(), kvm.crypto(), Vec::new())?;
+        let opened = Opened::new(files.host(), self.uuid, kvm)?;
         let id = iommufd.add_access();
         state.binding = Some(Binding { iommufd, id, ungrouped });
-        state.opened = Some(Arc::new(Opened::new(mdev, kvm)));
+        state.opened = Some(Arc::new(opened));
         argument.put_u32(12, id.number())?;
         Ok(0)
     }

@@ -8,7 +8,7 @@ use super::{
     files::{Files, OpenFile},
     users::{Registration, Share},
 };
-use crate::{Held, OpenMdev, kvm::KvmRef, sysfs::Errno};
+use crate::{Held, kvm::KvmRef, sysfs::Errno};
 use adjunct_ap::Uuid;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -159,8 +159,8 @@ impl Group {
     ) -> Result<Opened, Errno> {
         let space = space.ok_or(libc::EINVAL)?;
         let kvm = state.kvm.as_ref().and_then(KvmRef::get).ok_or(libc::EINVAL)?;
-        let mdev = OpenMdev::open(files.host(), self.uuid, kvm.id(), kvm.crypto(), Vec::new())?;
-        mdev.attach(Some(space))?;
-        Ok(Opened::new(mdev, kvm))
+        let opened = Opened::new(files.host(), self.uuid, kvm)?;
+        opened.mdev().attach(Some(space))?;
+        Ok(opened)
     }
 }

@@ -3,8 +3,9 @@
 use crate::support::{
     Builder, Ended, Guest, IO, IO_NEW, TAKEN, WAITING, host, host_with, instruction, mdev, op, without_apie,
 };
+use adjunct_ap::Matrix;
 use adjunct_hypervisor::{CryptoAttribute, ProtoVm, Psw, Vcpu};
-use adjunct_simulator::SimProtoVm;
+use adjunct_simulator::{Fault, SimProtoVm};
 use std::time::Duration;
 
 const AQIC: u64 = 0x0300_0000;
@@ -82,6 +83,26 @@ fn without_a_device_the_status_is_in_the_wrong_half_of_gr1() {
     let mut guest = Builder::new(&host(), &[]).build(1);
     let (ended, gr1) = aqic(&mut guest, 0x0504, HIGH | 0x1234, NIB);
     assert_eq!((ended, gr1), (Ended::Program { condition: 3 }, 0x0001_0000_0000_1234));
+}
+
+// vfio_ap_ops.c: vfio_ap_mdev_set_kvm
+#[test]
+fn a_guest_that_has_the_masks_has_the_hook() {
+    let host = host();
+    let mut guest = Builder::new(&host, &[]).build(1);
+    let vm = guest.vm.clone();
+    host.acts().plan(Fault::of("IOMMU_IOAS_MAP").held_at("door"));
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| vm.open_ap(mdev(1).into()));
+        host.acts().wait_until_held("door");
+        let masks = vm.apcb(0);
+        let answered = answer(aqic(&mut guest, 0x0504, ENABLE, NIB));
+        host.acts().forget_plans();
+        opening.join().expect("it ends").expect("the mdev is free");
+        assert_ne!(masks, Matrix::EMPTY);
+        // Memory is not mapped yet.
+        assert_eq!(answered, response(6));
+    });
 }
 
 #[test]
