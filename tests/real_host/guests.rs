@@ -3,9 +3,10 @@
 use super::{mdev, second_mdev};
 use crate::{
     command::{Ran, adjunct, command},
-    life::plugs_hold_nothing,
     lifecycle::{self, FOR_EVER, image},
-    orders, resets,
+    orders,
+    plug::plugs_hold_nothing,
+    resets,
     run::{assert_ran, assert_refused, queues},
     watching::{Watching, assert_told, plugs_and_unplugs},
 };
