@@ -264,7 +264,7 @@ fn other_files_are_out_of_reach(test: &str) {
 #[cfg(target_arch = "x86_64")]
 mod here {
     use crate::{
-        command::{Ran, adjunct, command},
+        command::{Ran, Start, Started, adjunct, command},
         lifecycle::{END_BADLY, END_WELL, FOR_EVER, image, run_image},
         share::Shared,
     };
@@ -278,7 +278,7 @@ mod here {
             process::CommandExt,
         },
         path::{Path, PathBuf},
-        process::{Child, Stdio},
+        process::Stdio,
     };
 
     #[test]
@@ -389,7 +389,7 @@ mod here {
             guest.uid(NOBODY).gid(NOBODY);
         }
         guest.fd_mappings(listeners.into()).expect("no number twice");
-        let mut guest = guest.spawn().expect("it starts");
+        let mut guest = guest.start();
         let mut events = BufReader::new(guest.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
         assert!(events.any(|line| line.contains("ap-attached")), "it ended before it had its device");
         let answer = ask(&api, "GET /api/v1/vm.info");
@@ -464,14 +464,14 @@ mod here {
     }
 
     /// The program that adjunct is, after `before`, waiting for guests at a socket that this has made.
-    fn serving(before: &[&str], dir: &Path, words: &[&str]) -> (Child, PathBuf) {
+    fn serving(before: &[&str], dir: &Path, words: &[&str]) -> (Started, PathBuf) {
         let socket = dir.join("api");
         let parent_fd = UnixListener::bind(&socket).expect("nobody listens there").into();
         let program = [before, &[env!("CARGO_BIN_EXE_adjunct"), "serve", "--host", "sim"]].concat();
         let mut adjunct = std::process::Command::new(program[0]);
         adjunct.args(&program[1..]).args(["--api-socket", "fd=20"]).args(words).stderr(Stdio::piped());
         adjunct.fd_mappings(vec![FdMapping { parent_fd, child_fd: 20 }]).expect("no number twice");
-        (adjunct.spawn().expect("it starts"), socket)
+        (adjunct.start(), socket)
     }
 
     #[test]

@@ -7,14 +7,14 @@ use super::{
     client::{Client, Guest},
     panics_when_reset,
 };
-use crate::command::MDEV;
+use crate::command::{MDEV, Start, Started};
 use command_fds::{CommandFdExt, FdMapping};
 use serde_json::{Map, Value, json};
 use std::{
     env, fs,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 /// What both are asked. Both have two CPUs without AP instructions.
@@ -298,7 +298,7 @@ fn answers_errors_and_events_have_the_form_that_qemu_gives_them() {
 
 /// QEMU, halted before its first instruction.
 struct Qemu {
-    child: Child,
+    _child: Started,
     socket: PathBuf,
     _dir: tempfile::TempDir,
 }
@@ -316,15 +316,8 @@ impl Qemu {
             .stdin(Stdio::null())
             .fd_mappings(vec![FdMapping { parent_fd: listener.into(), child_fd: 7 }])
             .expect("no number twice");
-        let child = command.spawn().expect("QEMU starts");
-        Self { child, socket, _dir: dir }
-    }
-}
-
-impl Drop for Qemu {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let child = command.start();
+        Self { _child: child, socket, _dir: dir }
     }
 }
 
