@@ -367,5 +367,6 @@ fn what_the_simulated_cpu_lacks_is_said_in_one_line_with_the_psw() {
     assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
     for said in [&ran.stderr, ran.stdout.lines().last().expect("events")] {
         assert!(said.contains("the simulated CPU lacks") && said.contains("0xb31a"), "{said}");
+        assert!(said.contains("(PSW 0000000180000000 0000000000000204)"), "{said}");
     }
 }

@@ -14,31 +14,34 @@ use adjunct_ap::Sysfs;
 use serde_json::json;
 use std::thread;
 
-/// `lghi %r0,0x504`, then TAPQ until the queue 05.0004 is there; then until it is gone; over and over.
-const WATCHES_A_QUEUE: [u32; 8] = [
-    0xa709_0504, // lghi %r0,0x504
-    0xb2af_0000, // pqap
-    0xa774_fffe, // jnz  the pqap
-    0xb2af_0000, // pqap
-    0xa784_fffe, // jz   the pqap
-    0xa728_0001, // lhi  %r2,1
-    0x8302_0308, // diag %r0,%r2,0x308
-    FOR_EVER,
+/// TAPQ until the queue 05.0004 is there, then until it is gone, over and over; each time with an order to a CPU that is not
+/// there, which is counted.
+const WATCHES_A_QUEUE: [u32; 9] = [
+    0xa748_003f, // 200 lhi  %r4,63
+    0xa709_0504, // 204 lghi %r0,0x504
+    0xb2af_0000, // 208 pqap
+    0xa774_fffe, // 20c jnz  208
+    0xae24_0004, // 210 sigp %r2,%r4,4
+    0xb2af_0000, // 214 pqap
+    0xa784_fffe, // 218 jz   214
+    0xae24_0004, // 21c sigp %r2,%r4,4
+    0xa7f4_fff4, // 220 j    208
 ];
 
 #[test]
 fn a_device_can_be_plugged_and_unplugged_while_the_guest_looks() {
     let host = host();
-    let psw = 0x0008_0000_8000_0200_u64.to_be_bytes();
-    let (_dir, kernel) = image(&WATCHES_A_QUEUE, &[(0, &psw)]);
+    let (_dir, kernel) = image(&WATCHES_A_QUEUE, &[]);
     steered(&host, |operator| {
         let handle = operator.handle.clone();
         operator.boot(&kernel, None);
+        let seen_by_the_guest = || handle.counters().expect("always").exits.get("sigp").copied().unwrap_or(0);
         for plugs in 1..=3 {
             let device = handle.add_device(option(MDEV[0])).expect("there is none");
             assert_eq!((device.id.as_str(), device.apqns.len()), ("ap0", 4));
             assert_eq!(operator.hear(queues), ["05.0004", "05.00ab", "06.0004", "06.00ab"]);
             assert_eq!(handle.info().expect("it runs").device, Some(device));
+            while seen_by_the_guest() < 2 * plugs - 1 {}
             handle.remove_device("ap0").expect("it is there");
             let (apqns, reason) = operator.hear(|event| match event {
                 Event::ApDetached { apqns, reason, .. } => Some((apqns, reason)),
@@ -48,10 +51,8 @@ fn a_device_can_be_plugged_and_unplugged_while_the_guest_looks() {
             assert_eq!(handle.info().expect("it runs").device, None);
             let counters = handle.counters().expect("always");
             assert_eq!((counters.ap_attached, counters.ap_detached, counters.queues), (plugs, plugs, 0));
+            while seen_by_the_guest() < 2 * plugs {}
         }
-        // It is the guest who has seen both.
-        handle.add_device(option(MDEV[0])).expect("there is none");
-        handle.remove_device("ap0").expect("it is there");
     });
     assert_eq!(host.acts().held(), Vec::<String>::new());
 }
