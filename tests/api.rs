@@ -1,7 +1,7 @@
 //! `--api-socket` and `adjunct ctl`, as those use them who steer guests.
 
 use crate::{
-    command::{MDEV, Ran, command, post_mortem},
+    command::{MDEV, Ran, Start, Started, command, post_mortem},
     golden::assert_matches_file,
     lifecycle::{FOR_EVER, image, resets_once},
     serving::{Events, Http, Serving, ctl},
@@ -22,7 +22,7 @@ use std::{
         net::{UnixListener, UnixStream},
     },
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         Barrier,
         atomic::{AtomicBool, Ordering},
@@ -289,7 +289,7 @@ fn ctl_prints_events_until_adjunct_ends() {
     adjunct.order(&["boot"]);
     let mut following = command();
     following.arg("ctl").arg("--api-socket").arg(adjunct.file("api")).arg("events").stdout(Stdio::piped());
-    let mut following = following.spawn().expect("adjunct starts");
+    let mut following = following.start();
     let mut lines = BufReader::new(following.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
     let listens = AtomicBool::new(false);
     let last = thread::scope(|scope| {
@@ -338,15 +338,14 @@ fn served(adjunct: &Serving) -> Http {
 }
 
 /// A guest that never ends, run with a socket of its own making; the guest runs and the socket is there.
-fn run_at(socket: &Path, kernel: &Path) -> (Child, BufReader<std::process::ChildStdout>) {
+fn run_at(socket: &Path, kernel: &Path) -> (Started, BufReader<std::process::ChildStdout>) {
     let mut child = command()
         .args(["run", "--host", "sim", "--console", "off", "--event-monitor", "fd=1", "--api-socket"])
         .arg(format!("path={}", socket.display()))
         .arg("--kernel")
         .arg(kernel)
         .stdout(Stdio::piped())
-        .spawn()
-        .expect("adjunct starts");
+        .start();
     let mut events = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     while !line.contains("vm-built") {

@@ -1,8 +1,8 @@
 //! The time that a guest has: a pause is none to it.
 
 use crate::{
-    life::{Operator, beat, host, steered},
     lifecycle::image,
+    steering::{Operator, beat, host, steered},
 };
 use adjunct::{
     control::{Handle, Refusal},

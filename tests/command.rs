@@ -2,6 +2,7 @@
 
 use std::{
     io::Read,
+    ops::{Deref, DerefMut},
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     thread,
@@ -33,6 +34,52 @@ impl From<Output> for Ran {
             stdout: String::from_utf8(output.stdout).expect("text"),
             stderr: String::from_utf8(output.stderr).expect("text"),
         }
+    }
+}
+
+/// A program that a test has started. It ends with the test: one that fails leaves none behind.
+#[derive(Debug)]
+pub(crate) struct Started(Option<Child>);
+
+impl Started {
+    /// Waits for its end; with what it said, as far as nobody has taken the pipe.
+    pub(crate) fn ended(mut self) -> Ran {
+        let child = self.0.take().expect("it is only taken here");
+        child.wait_with_output().expect("it ends").into()
+    }
+}
+
+impl Deref for Started {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        self.0.as_ref().expect("it is there until its end")
+    }
+}
+
+impl DerefMut for Started {
+    fn deref_mut(&mut self) -> &mut Child {
+        self.0.as_mut().expect("it is there until its end")
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// How tests start programs that they do not only wait for.
+pub(crate) trait Start {
+    fn start(&mut self) -> Started;
+}
+
+impl Start for Command {
+    fn start(&mut self) -> Started {
+        Started(Some(self.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.get_program()))))
     }
 }
 

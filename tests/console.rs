@@ -2,7 +2,7 @@
 //! adjunct do not, and the terminal is as it was whatever ends the run.
 
 use crate::{
-    command::{Ran, command},
+    command::{Ran, Start, Started, command},
     lifecycle::{END_WELL, image},
 };
 use adjunct::console::input::{Input, Room};
@@ -22,9 +22,12 @@ use nix::{
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::ExitStatusExt,
+    },
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     thread,
 };
 use tempfile::TempDir;
@@ -165,7 +168,7 @@ fn line_echo() -> (TempDir, PathBuf) {
 
 /// adjunct at a terminal of its own.
 struct Session {
-    adjunct: Child,
+    adjunct: Started,
     /// Our side; none after a hang-up.
     keyboard: Option<OwnedFd>,
     /// adjunct's side, to look at its modes.
@@ -196,8 +199,7 @@ impl Session {
             .stdin(side())
             .stdout(side())
             .stderr(side())
-            .spawn()
-            .expect("setsid is there");
+            .start();
         Self {
             adjunct: child,
             keyboard: Some(pty.master),
@@ -266,12 +268,11 @@ impl Session {
     }
 
     /// How it ended; what it still writes is read, so that it does not wait for that.
-    fn ends(mut self) -> (WaitStatus, Self) {
-        let pid = self.pid();
+    fn ends(mut self) -> (ExitStatus, Self) {
         let keyboard = self.keyboard.as_ref().map(|keyboard| keyboard.try_clone().expect("a descriptor"));
-        let waiting = thread::spawn(move || waitpid(pid, None).expect("it is our child"));
-        while let Some(keyboard) = &keyboard
-            && !waiting.is_finished()
+        let mut ended = None;
+        while ended.is_none()
+            && let Some(keyboard) = &keyboard
         {
             let mut file = [PollFd::new(keyboard.as_fd(), PollFlags::POLLIN)];
             if poll(&mut file, PollTimeout::from(10_u8)).expect("it can be waited for") > 0 {
@@ -279,15 +280,16 @@ impl Session {
                 let length = read(keyboard, &mut bytes).expect("readable");
                 self.screen.push_str(&String::from_utf8_lossy(&bytes[..length]));
             }
+            ended = self.adjunct.try_wait().expect("it is our child");
         }
-        (waiting.join().expect("it ends"), self)
+        let ended = ended.unwrap_or_else(|| self.adjunct.wait().expect("it is our child"));
+        (ended, self)
     }
 
     #[track_caller]
     fn ends_with(self, status: i32) -> Self {
-        let pid = self.pid();
         let (ended, session) = self.ends();
-        assert_eq!(ended, WaitStatus::Exited(pid, status), "{}", session.screen);
+        assert_eq!(ended.code(), Some(status), "{}", session.screen);
         session
     }
 }
@@ -342,13 +344,13 @@ pub(crate) fn lines_come_back(host: &str) {
     let (_dir, file) = line_echo();
     let mut adjunct = command();
     adjunct.args(["run", "--host", host, "--memory", "1M", "--line-mode", "--kernel"]).arg(&file);
-    let mut adjunct = adjunct.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut adjunct = adjunct.stdin(Stdio::piped()).stdout(Stdio::piped()).start();
     let mut to = adjunct.stdin.take().expect("a pipe");
     // More lines than wait in the console, one longer than it takes, one empty, and signs beyond ASCII.
     let lines: String = (0..40).map(|n| format!("line {n}\n")).collect();
     let text = format!("{lines}{}\n\nGröße [5] 10^3 {{|}}\nquit\n", "x".repeat(300));
     to.write_all(text.as_bytes()).expect("there is room");
-    let ran: Ran = adjunct.wait_with_output().expect("it ends").into();
+    let ran = adjunct.ended();
     let want = format!("ready\n{lines}{}\n\nGröße [5] 10^3 {{|}}\nquit\n", "x".repeat(251));
     assert_eq!((ran.status, ran.stdout), (0, want));
 }
@@ -380,7 +382,7 @@ fn the_terminal_is_as_it_was_however_the_guest_ends() {
     let (session, _dir) = Session::with_echo();
     session.signal(Signal::SIGQUIT);
     let (ended, session) = session.ends();
-    assert!(matches!(ended, WaitStatus::Signaled(_, Signal::SIGQUIT, _)), "{ended:?}");
+    assert_eq!(ended.signal(), Some(Signal::SIGQUIT as i32), "{ended:?}");
     session.is_as_before();
     // A guest that fails, and one that never runs.
     let (_dir, file) = image(&[0xb2b2_0410], &[]);
@@ -441,24 +443,15 @@ fn who_is_stopped_gives_the_terminal_back_and_takes_it_again() {
 fn a_terminal_that_hangs_up_ends_the_guest() {
     let (mut session, _dir) = Session::with_echo();
     session.keyboard = None;
-    let pid = session.pid();
-    assert_eq!(session.ends().0, WaitStatus::Exited(pid, 129));
+    assert_eq!(session.ends().0.code(), Some(129));
 }
 
 /// A guest that echoes, at pipes.
-fn at_pipes() -> (Child, TempDir) {
+fn at_pipes() -> (Started, TempDir) {
     let (dir, file) = echo();
     let mut adjunct = command();
     adjunct.args(["run", "--host", "sim", "--kernel"]).arg(&file);
-    (
-        adjunct
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts"),
-        dir,
-    )
+    (adjunct.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).start(), dir)
 }
 
 /// Numbers, one a line.
@@ -500,8 +493,7 @@ fn a_guest_can_read_a_file_and_goes_on_after_its_end() {
         .arg(&file)
         .stdin(File::open(&input).expect("readable"))
         .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+        .start();
     let mut from = adjunct.stdout.take().expect("a pipe");
     let mut seen = vec![0; "ready\n".len() + text.len()];
     from.read_exact(&mut seen).expect("all of it");
@@ -519,7 +511,7 @@ fn who_closes_the_console_has_seen_enough_and_the_guest_goes_on_to_its_end() {
     let mut to = adjunct.stdin.take().expect("a pipe");
     // Its echo finds nobody.
     to.write_all(b"q").expect("there is room");
-    let ran: Ran = adjunct.wait_with_output().expect("it ends").into();
+    let ran = adjunct.ended();
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
 }
 
@@ -533,7 +525,7 @@ fn who_stops_reading_events_ends_nobody_and_that_they_are_lost_is_said_at_the_en
         .fd_mappings(vec![FdMapping { parent_fd: to_events.into(), child_fd: 5 }])
         .expect("no number twice");
     adjunct.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = adjunct.spawn().expect("it starts");
+    let mut child = adjunct.start();
     // It has our end too, as long as it is there.
     drop(adjunct);
     let mut from = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -546,7 +538,7 @@ fn who_stops_reading_events_ends_nobody_and_that_they_are_lost_is_said_at_the_en
     let mut echoed = String::new();
     from.read_to_string(&mut echoed).expect("text");
     assert_eq!(echoed, "q", "the guest goes on");
-    let ran: Ran = child.wait_with_output().expect("it ends").into();
+    let ran = child.ended();
     assert_eq!(ran.status, 5, "{ran:?}");
     assert!(ran.stderr.contains("--event-monitor fd=5: it can't be written: Broken pipe"), "{}", ran.stderr);
 }

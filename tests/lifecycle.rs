@@ -1,6 +1,6 @@
 //! What happens to a guest while it runs: resets, other CPUs, signals, and what the host does to its queues.
 
-use crate::command::{MDEV, Ran, adjunct, command};
+use crate::command::{MDEV, Ran, Start, adjunct, command};
 use adjunct::{
     config::{Config, Image},
     console::Kept,
@@ -216,8 +216,7 @@ pub(crate) fn each_signal(host: &str) {
             .args(["run", "--host", host, "--console", "off", "--event-monitor", "fd=1", "--kernel"])
             .arg(&file)
             .stdout(Stdio::piped())
-            .spawn()
-            .expect("adjunct starts");
+            .start();
         let mut events = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
         assert!(events.any(|line| line.contains("guest-reset")));
         let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
@@ -246,12 +245,8 @@ pub(crate) fn talker() -> (TempDir, PathBuf) {
 #[test]
 fn a_signal_ends_a_guest_whose_console_nobody_reads() {
     let (_dir, file) = talker();
-    let mut child = command()
-        .args(["run", "--host", "sim", "--kernel"])
-        .arg(&file)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("adjunct starts");
+    let mut child =
+        command().args(["run", "--host", "sim", "--kernel"]).arg(&file).stdout(Stdio::piped()).start();
     // One byte shows that the guest runs; then nobody reads, and soon the pipe is full.
     let mut console = child.stdout.take().expect("a pipe");
     console.read_exact(&mut [0]).expect("the guest writes");
@@ -271,8 +266,7 @@ fn a_signal_ends_a_guest_whose_events_nobody_reads() {
         .arg(&file)
         .arg("--event-monitor")
         .arg(format!("path={}", pipe.path().display()))
-        .spawn()
-        .expect("adjunct starts");
+        .start();
     pipe.wait();
     assert!(Command::new("kill").arg(child.id().to_string()).status().expect("kill is there").success());
     assert_eq!(child.wait().expect("it ends").code(), Some(143));
@@ -373,5 +367,6 @@ fn what_the_simulated_cpu_lacks_is_said_in_one_line_with_the_psw() {
     assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
     for said in [&ran.stderr, ran.stdout.lines().last().expect("events")] {
         assert!(said.contains("the simulated CPU lacks") && said.contains("0xb31a"), "{said}");
+        assert!(said.contains("(PSW 0000000180000000 0000000000000204)"), "{said}");
     }
 }

@@ -1,7 +1,7 @@
 //! `adjunct sim mount` as programs see it: what they read and write, what they are refused, how it ends.
 
 use crate::{
-    command::{Ran, adjunct, command, host_file},
+    command::{Ran, Start, Started, adjunct, command, host_file},
     golden::assert_golden,
 };
 use adjunct_ap::{HostSysfs, Sysfs};
@@ -18,16 +18,37 @@ use std::{
         process::ExitStatusExt,
     },
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
 };
 
 const MDEV: &str = "sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000001";
 
+/// A directory to mount on. Dropping it unmounts what a test that fails has left there.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if mounts_on(self.path()) > 0 {
+            try_unmount(self.path());
+        }
+    }
+}
+
 /// The built-in host, mounted. Dropping it ends the process.
 pub(crate) struct Mounted {
-    dir: tempfile::TempDir,
-    process: Child,
+    dir: Place,
+    process: Started,
     /// Where its socket is, if it has one.
     sockets: Option<tempfile::TempDir>,
 }
@@ -39,10 +60,11 @@ impl Mounted {
     }
 
     fn with(options: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = Place::new();
         let (process, said) = start(dir.path(), options);
-        assert!(said.contains(&format!("{}/sys is there", dir.path().display())), "{said:?}");
-        Self { dir, process, sockets: None }
+        let mounted = Self { dir, process, sockets: None };
+        assert!(said.contains(&format!("{}/sys is there", mounted.dir.path().display())), "{said:?}");
+        mounted
     }
 
     /// With a socket for orders.
@@ -100,14 +122,8 @@ fn socket(dir: &tempfile::TempDir) -> String {
 }
 
 /// The process, and what it says when it is ready.
-fn start(dir: &Path, options: &[&str]) -> (Child, String) {
-    let mut process = command()
-        .args(["sim", "mount"])
-        .args(options)
-        .arg(dir)
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("adjunct starts");
+fn start(dir: &Path, options: &[&str]) -> (Started, String) {
+    let mut process = command().args(["sim", "mount"]).args(options).arg(dir).stderr(Stdio::piped()).start();
     let mut line = String::new();
     BufReader::new(process.stderr.take().expect("a pipe")).read_line(&mut line).expect("readable");
     (process, line)
@@ -118,11 +134,16 @@ fn mounts_on(dir: &Path) -> usize {
     mounts.lines().filter(|line| line.split(' ').nth(4) == dir.to_str()).count()
 }
 
-fn unmount(dir: &Path) {
+/// Whether it could be unmounted.
+fn try_unmount(dir: &Path) -> bool {
     let root = nix::unistd::geteuid().is_root();
     let mut command = Command::new(if root { "umount" } else { "fusermount3" });
-    let ended = command.args(if root { &[][..] } else { &["-u"] }).arg(dir).status().expect("it starts");
-    assert!(ended.success(), "umount {}", dir.display());
+    let ended = command.args(if root { &[][..] } else { &["-u"] }).arg(dir).status();
+    ended.is_ok_and(|status| status.success())
+}
+
+fn unmount(dir: &Path) {
+    assert!(try_unmount(dir), "umount {}", dir.display());
 }
 
 fn errno<T>(refused: io::Result<T>) -> Option<i32> {
@@ -401,13 +422,12 @@ fn what_a_killed_one_left_is_explained_and_cleared_away_by_the_next() {
     assert!(ran.stderr.contains("an adjunct that was killed had left"), "{}", ran.stderr);
     assert_eq!(mounts_on(&dir), 1);
     assert!(dir.join("sys/bus/ap").exists());
-    unmount(&dir);
 }
 
 #[test]
 #[ignore = "needs FUSE; ./check runs it"]
 fn with_daemon_it_returns_when_the_files_are_there() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
+    let dir = Place::new();
     let name = dir.path().display().to_string();
     let ran = adjunct(&["sim", "mount", "--daemon", &name]);
     assert_eq!((ran.status, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));
@@ -488,10 +508,11 @@ fn the_capture_of_a_mount_is_its_host_file_also_by_way_of_an_archive() {
 #[test]
 #[ignore = "needs FUSE; ./check runs it"]
 fn in_the_foreground_it_says_where_files_and_socket_are() {
-    let (dir, sockets) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (dir, sockets) = (Place::new(), tempfile::tempdir().expect("a folder"));
     let control = socket(&sockets);
     let (process, said) = start(dir.path(), &["--control", &control]);
-    let path = dir.path().display();
+    let mounted = Mounted { dir, process, sockets: Some(sockets) };
+    let path = mounted.dir.path().display();
     assert_eq!(
         said,
         format!(
@@ -499,13 +520,12 @@ fn in_the_foreground_it_says_where_files_and_socket_are() {
         )
     );
     assert!(Path::new(&control).exists());
-    drop(Mounted { dir, process, sockets: Some(sockets) });
 }
 
 #[test]
 #[ignore = "needs FUSE; ./check runs it"]
 fn lists_of_processes_call_what_daemon_starts_adjunct() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
+    let dir = Place::new();
     let name = dir.path().display().to_string();
     assert_eq!(adjunct(&["sim", "mount", "--daemon", &name]).status, 0);
     let processes = fs::read_dir("/proc").expect("readable").map(|entry| entry.expect("an entry").path());
@@ -514,7 +534,6 @@ fn lists_of_processes_call_what_daemon_starts_adjunct() {
         .filter(|(words, _)| words.contains(&name))
         .map(|(words, process)| (words, fs::read_to_string(process.join("comm")).expect("it runs")))
         .collect();
-    unmount(dir.path());
     let [(words, called)] = ours.as_slice() else { panic!("one process, not {ours:?}") };
     assert!(words.starts_with("adjunct\0sim\0mount\0"), "{words:?}");
     assert_eq!(called, "adjunct\n");
@@ -560,8 +579,7 @@ fn a_remove_that_waits_is_not_interrupted_by_a_signal() {
     let uuid = MDEV.rsplit('/').next().expect("a name");
     mounted.order(&["guest", "open", uuid]);
     let remove = mounted.path(MDEV).join("remove");
-    let mut writer =
-        Command::new("sh").args(["-c", "echo 1 > \"$0\""]).arg(&remove).spawn().expect("a shell");
+    let mut writer = Command::new("sh").args(["-c", "echo 1 > \"$0\""]).arg(&remove).start();
     while remove.exists() {
         thread::yield_now();
     }

@@ -25,7 +25,9 @@ fn an_mdev_that_is_open_is_refused_with_a_queue_that_its_guest_uses() {
     let host = builtin().expect("the built-in host is right");
     let first = plan_on(&host, MDEV[1]).expect("it is free");
     let machine = first.build(&host, Kept::default().consoles()).expect("it can be built");
+    let acts = host.acts().text();
     let said = chain(&plan_on(&host, MDEV[1]).expect_err("it is open"));
+    assert_eq!(host.acts().text(), acts, "nothing is done to the host");
     for part in [MDEV[1], "is open already", "05.0047"] {
         assert!(said.contains(part), "{part:?} is not in {said:?}");
     }

@@ -4,7 +4,7 @@ pub(crate) mod client;
 mod qemu;
 
 use crate::{
-    command::{MDEV, adjunct, command, post_mortem},
+    command::{MDEV, Start, adjunct, command, post_mortem},
     lifecycle::{FOR_EVER, image},
     share::Shared,
 };
@@ -424,7 +424,7 @@ fn the_socket_can_be_one_that_somebody_else_listens_at() {
     command
         .fd_mappings(vec![FdMapping { parent_fd: listener.into(), child_fd: 7 }])
         .expect("no number twice");
-    let mut child = command.stderr(Stdio::piped()).spawn().expect("adjunct starts");
+    let mut child = command.stderr(Stdio::piped()).start();
     let mut client = Client::greeted(stream);
     client.execute("qmp_capabilities", json!({})).expect("it begins");
     assert_eq!(client.execute("quit", json!({})), Ok(json!({})));

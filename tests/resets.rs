@@ -1,7 +1,7 @@
 //! Resets of a guest: what other CPUs do meanwhile, what comes of a signal meanwhile, and in which order the host hears.
 
 use crate::{
-    command::{MDEV, command},
+    command::{MDEV, Start, Started, command},
     guest_code::{Answer, Code, ends_well},
     lifecycle::{END_WELL, FOR_EVER, image, resets_once, run_image},
     share::Shared,
@@ -240,7 +240,7 @@ fn a_reset_from_outside_does_what_a_load_does_each_time() {
 }
 
 /// A guest that resets itself without end, on `host`, and the events from its first reset on.
-fn resets_without_end(host: &str) -> (Child, std::io::Lines<BufReader<ChildStdout>>, TempDir) {
+fn resets_without_end(host: &str) -> (Started, std::io::Lines<BufReader<ChildStdout>>, TempDir) {
     let (dir, file) = image(&[0xa728_0001, 0x8302_0308], &[]);
     let device = format!("vfio-ap,sysfsdev={}", MDEV[0]);
     let mut child = command()
@@ -249,8 +249,7 @@ fn resets_without_end(host: &str) -> (Child, std::io::Lines<BufReader<ChildStdou
         .arg(file)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .expect("adjunct starts");
+        .start();
     let mut events = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     assert!(events.by_ref().map_while(Result::ok).any(|event| event.contains("guest-reset")));
     (child, events, dir)
@@ -290,8 +289,7 @@ fn a_second_signal_ends_adjunct_at_once_whatever_the_host_is_at() {
     let mut child = command()
         .args(["run", "--host", &shared.option(), "--device", &device, "--event-monitor", "fd=1"])
         .stdout(Stdio::piped())
-        .spawn()
-        .expect("adjunct starts");
+        .start();
     let mut events = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     assert!(events.by_ref().map_while(Result::ok).any(|event| event.contains("host-checked")));
     // The device is reset before the guest has it, and that does not end. Two signals can come as one.

@@ -1,8 +1,8 @@
 //! How a guest of several CPUs has ended is for the last of them to say.
 
 use crate::{
-    life::{config, host, steered},
     lifecycle::{FOR_EVER, image},
+    steering::{config, host, steered},
 };
 use adjunct::{
     config::Config,

@@ -3,6 +3,7 @@
 use crate::{
     command::{MDEV, Ran, adjunct, adjunct_on, command},
     golden::assert_golden,
+    share::Shared,
 };
 use serde_json::Value;
 
@@ -99,8 +100,18 @@ fn without_apqci_no_domain_above_15_is_seen_and_that_is_said_before() {
 
 #[test]
 fn vfio_ap_without_ap_is_refused_with_the_flag_to_change() {
-    let ran = run_with_mdev(1, &["--cpu", "host,ap=off"]);
+    let shared = Shared::new();
+    let acts = || shared.host.acts().text();
+    let before = acts();
+    let run = |words: &[&str]| {
+        let device = format!("vfio-ap,sysfsdev={}", MDEV[0]);
+        adjunct(&[&["run", "--host", &shared.option(), "--device", &device], words].concat())
+    };
+    let ran = run(&["--cpu", "host,ap=off"]);
     assert_refused(&ran, 3, &["--device vfio-ap needs the CPU feature ap", "add ap=on to --cpu"]);
+    assert_eq!(acts(), before, "nothing is done to the host");
+    assert_eq!(run(&[]).status, 0);
+    assert_ne!(acts(), before);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use adjunct::{
     sandbox::{self, Access, Files, Sandbox, Thread},
 };
 use clap::{Args, FromArgMatches};
+use landlock::{ABI, Access as _, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
 use libc::{O_NONBLOCK, SYS_openat};
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -12,17 +13,19 @@ use nix::{
         signal::{Signal, raise},
         socket::{UnixAddr, connect},
     },
+    unistd::getppid,
 };
 use std::{
     env,
     fs::{self, File},
     io::{ErrorKind, Read},
-    net::{TcpStream, UdpSocket},
+    net::{TcpListener, TcpStream, UdpSocket},
     os::{
         fd::AsFd,
+        linux::net::SocketAddrExt,
         unix::{
             fs::OpenOptionsExt,
-            net::UnixStream,
+            net::{SocketAddr, UnixListener, UnixStream},
             process::{CommandExt, ExitStatusExt},
         },
     },
@@ -250,21 +253,50 @@ fn other_files_are_out_of_reach(test: &str) {
         assert!(denied(File::options().write(true).open(path("given"))));
         assert!(denied(File::create(path("new"))));
         assert!(denied(File::open(path("console"))), "to be written is not to be read");
-        let refused = TcpStream::connect("127.0.0.1:9").expect_err("nobody is there");
-        // Landlock knows of networks since Linux 6.7.
-        assert!(
-            [ErrorKind::PermissionDenied, ErrorKind::ConnectionRefused].contains(&refused.kind()),
-            "{refused}"
-        );
         dir
     });
     drop(kept.join().expect("all went as it should"));
 }
 
+/// A thread that tries to talk to others, which no filter keeps from it.
+fn others_are_out_of_reach_as_far_as_the_kernel_knows_how(test: &str) {
+    if env::var_os(ATTACK).is_none() {
+        let output = taken_over(test, "others");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let name = format!("adjunct-test-{}", std::process::id());
+    let somebody = SocketAddr::from_abstract_name(name).expect("short");
+    let _listens = UnixListener::bind_addr(&somebody).expect("nobody has that name");
+    let denied = || {
+        let tried = [
+            TcpStream::connect("127.0.0.1:9").map(drop),
+            TcpListener::bind("127.0.0.1:0").map(drop),
+            UnixStream::connect_addr(&somebody).map(drop),
+            nix::sys::signal::kill(getppid(), None).map_err(Into::into),
+        ];
+        tried.map(|result| result.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied))
+    };
+    let sandbox = sandbox_of(&["--seccomp", "false", "--landlock", "true"]);
+    sandbox.begin(&Management::default(), None).expect("nothing is refused");
+    assert_eq!(denied(), [false; 4]);
+    thread::scope(|scope| {
+        let kept = scope.spawn(|| {
+            sandbox::keep_to(Files::default(), false).expect("the kernel has Landlock");
+            denied()
+        });
+        // TCP since Linux 6.7, the others since 6.12.
+        let strictly = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+        let tcp = strictly().handle_access(AccessNet::from_all(ABI::V4)).is_ok();
+        let scopes = strictly().scope(Scope::from_all(ABI::V6)).is_ok();
+        assert_eq!(kept.join().expect("it does not panic"), [tcp, tcp, scopes, scopes]);
+    });
+}
+
 #[cfg(target_arch = "x86_64")]
 mod here {
     use crate::{
-        command::{Ran, adjunct, command},
+        command::{Ran, Start, Started, adjunct, command},
         lifecycle::{END_BADLY, END_WELL, FOR_EVER, image, run_image},
         share::Shared,
     };
@@ -278,7 +310,7 @@ mod here {
             process::CommandExt,
         },
         path::{Path, PathBuf},
-        process::{Child, Stdio},
+        process::Stdio,
     };
 
     #[test]
@@ -291,6 +323,13 @@ mod here {
     #[test]
     fn files_that_were_not_given_are_out_of_reach() {
         super::other_files_are_out_of_reach("sandbox::here::files_that_were_not_given_are_out_of_reach");
+    }
+
+    #[test]
+    fn others_are_out_of_reach_as_far_as_the_kernel_knows_how() {
+        super::others_are_out_of_reach_as_far_as_the_kernel_knows_how(
+            "sandbox::here::others_are_out_of_reach_as_far_as_the_kernel_knows_how",
+        );
     }
 
     #[test]
@@ -389,7 +428,7 @@ mod here {
             guest.uid(NOBODY).gid(NOBODY);
         }
         guest.fd_mappings(listeners.into()).expect("no number twice");
-        let mut guest = guest.spawn().expect("it starts");
+        let mut guest = guest.start();
         let mut events = BufReader::new(guest.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
         assert!(events.any(|line| line.contains("ap-attached")), "it ended before it had its device");
         let answer = ask(&api, "GET /api/v1/vm.info");
@@ -464,14 +503,14 @@ mod here {
     }
 
     /// The program that adjunct is, after `before`, waiting for guests at a socket that this has made.
-    fn serving(before: &[&str], dir: &Path, words: &[&str]) -> (Child, PathBuf) {
+    fn serving(before: &[&str], dir: &Path, words: &[&str]) -> (Started, PathBuf) {
         let socket = dir.join("api");
         let parent_fd = UnixListener::bind(&socket).expect("nobody listens there").into();
         let program = [before, &[env!("CARGO_BIN_EXE_adjunct"), "serve", "--host", "sim"]].concat();
         let mut adjunct = std::process::Command::new(program[0]);
         adjunct.args(&program[1..]).args(["--api-socket", "fd=20"]).args(words).stderr(Stdio::piped());
         adjunct.fd_mappings(vec![FdMapping { parent_fd, child_fd: 20 }]).expect("no number twice");
-        (adjunct.spawn().expect("it starts"), socket)
+        (adjunct.start(), socket)
     }
 
     #[test]
@@ -583,6 +622,14 @@ mod lab {
     #[ignore = "needs Landlock, which qemu-user has not; the lab runs it"]
     fn files_that_were_not_given_are_out_of_reach() {
         super::other_files_are_out_of_reach("sandbox::lab::files_that_were_not_given_are_out_of_reach");
+    }
+
+    #[test]
+    #[ignore = "needs Landlock, which qemu-user has not; the lab runs it"]
+    fn others_are_out_of_reach_as_far_as_the_kernel_knows_how() {
+        super::others_are_out_of_reach_as_far_as_the_kernel_knows_how(
+            "sandbox::lab::others_are_out_of_reach_as_far_as_the_kernel_knows_how",
+        );
     }
 
     #[test]

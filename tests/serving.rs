@@ -1,6 +1,6 @@
 //! An adjunct that waits for orders, and a client of its HTTP that says what it likes.
 
-use crate::command::{Ran, command};
+use crate::command::{Ran, Start, Started, command};
 use command_fds::{CommandFdExt, FdMapping};
 use serde_json::Value;
 use std::{
@@ -8,13 +8,13 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::Stdio,
 };
 use tempfile::TempDir;
 
 /// An adjunct without a guest that waits for orders at sockets that this test has made: so it can be asked at once.
 pub(crate) struct Serving {
-    pub(crate) child: Child,
+    pub(crate) child: Started,
     dir: TempDir,
 }
 
@@ -35,7 +35,7 @@ impl Serving {
             FdMapping { parent_fd: listener.into(), child_fd }
         });
         let mappings = mappings.collect();
-        let child = command.fd_mappings(mappings).expect("no number twice").spawn().expect("adjunct starts");
+        let child = command.fd_mappings(mappings).expect("no number twice").start();
         Self { child, dir }
     }
 
@@ -77,14 +77,6 @@ impl Serving {
         self.child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("text");
         let status = self.child.wait().expect("it ends").code().expect("not ended by a signal");
         Ran { status, stdout: String::new(), stderr }
-    }
-}
-
-/// A test that fails leaves none behind.
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -1,7 +1,7 @@
 //! One simulated host for several processes: what each sees of the others, and of those that die.
 
 use crate::{
-    command::{MDEV, Ran, adjunct, command, host_file},
+    command::{MDEV, Ran, Start, Started, adjunct, command, host_file},
     lifecycle::{END_WELL, FOR_EVER, UNTIL_IT_IS_GONE, an_ap_interruption, image},
 };
 use adjunct_ap::{Apid, Sysfs};
@@ -15,7 +15,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{ChildStdout, Command, Stdio},
     thread,
 };
 use tempfile::TempDir;
@@ -67,8 +67,7 @@ impl Shared {
             .arg(file)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()
-            .expect("adjunct starts");
+            .start();
         let mut events = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut line = String::new();
         while !line.contains("\"ap-attached\"") {
@@ -81,7 +80,7 @@ impl Shared {
 
 /// A guest that runs.
 struct Running {
-    child: Child,
+    child: Started,
     events: BufReader<ChildStdout>,
 }
 
@@ -125,9 +124,9 @@ fn guests_in_two_processes_use_the_queues_of_their_own_mdevs() {
     let shared = Shared::new();
     let runs = [0, 1].map(|n| {
         let run = ["run", "--host", &shared.option(), "--device", &device(n)];
-        command().args(run).stdout(Stdio::piped()).spawn().expect("adjunct starts")
+        command().args(run).stdout(Stdio::piped()).start()
     });
-    let [first, second] = runs.map(|child| Ran::from(child.wait_with_output().expect("it ends")));
+    let [first, second] = runs.map(|child| child.ended());
     assert_eq!((first.status, second.status), (0, 0), "{first:?} {second:?}");
     for (ran, has, has_not) in [(&first, "06.00ab", "05.00ff"), (&second, "05.00ff", "06.00ab")] {
         assert!(ran.stdout.contains(&format!("{has}: ok, reply equals message")), "{ran:?}");
@@ -416,7 +415,7 @@ fn a_host_that_is_served_is_there_until_a_signal_ends_it_and_is_served_once() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("host");
     let serve = ["sim", "serve", "--control", path.to_str().expect("text")];
-    let mut server = command().args(serve).stderr(Stdio::null()).spawn().expect("adjunct starts");
+    let mut server = command().args(serve).stderr(Stdio::null()).start();
     while !path.exists() {
         assert_eq!(server.try_wait().expect("a child"), None, "it serves");
         thread::yield_now();
@@ -478,8 +477,7 @@ fn who_follows_uevents_is_told_what_was_and_what_comes_until_the_host_ends() {
         .args(["sim", "ctl", "--control", &path, "uevents", "--follow"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .expect("adjunct starts");
+        .start();
     let mut lines = BufReader::new(follower.stdout.take().expect("a pipe")).lines();
     let mut next = || lines.next().expect("a line").expect("text");
     for line in before.lines() {
@@ -497,7 +495,7 @@ fn who_follows_uevents_is_told_what_was_and_what_comes_until_the_host_ends() {
     }
     drop(shared.served.take());
     assert!(lines.next().is_none());
-    let ended = Ran::from(follower.wait_with_output().expect("it ends"));
+    let ended = follower.ended();
     assert_eq!(ended.status, 4, "{ended:?}");
     assert!(ended.stderr.contains("the simulated host is gone"), "{ended:?}");
 }
@@ -506,11 +504,7 @@ fn who_follows_uevents_is_told_what_was_and_what_comes_until_the_host_ends() {
 fn what_is_served_says_so_on_stderr() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("host").display().to_string();
-    let mut server = command()
-        .args(["sim", "serve", "--control", &path])
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("adjunct starts");
+    let mut server = command().args(["sim", "serve", "--control", &path]).stderr(Stdio::piped()).start();
     let mut line = String::new();
     BufReader::new(server.stderr.take().expect("a pipe")).read_line(&mut line).expect("readable");
     assert_eq!(line, format!("a simulated gen16a with kernel 7.2 is served at {path} until SIGTERM\n"));

@@ -21,6 +21,7 @@ mod lifecycle;
 mod mount;
 mod orders;
 mod plan;
+mod plug;
 mod programs;
 mod qmp;
 #[cfg(target_arch = "s390x")]
@@ -32,5 +33,7 @@ mod sandbox;
 mod serving;
 mod share;
 mod sockets;
+mod steering;
 mod sweep;
+mod waiting;
 mod watching;

@@ -2,7 +2,7 @@
 //! queues again when the machine says so, and at no other time.
 
 use crate::{
-    command::{MDEV, adjunct, command},
+    command::{MDEV, Start, Started, adjunct, command},
     run::queues,
     share::Shared,
 };
@@ -11,7 +11,6 @@ use adjunct_simulator::Fault;
 use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
-    process::Child,
     process::Stdio,
     sync::mpsc::{self, Receiver},
     thread,
@@ -24,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// apcheck, which watches.
 pub(crate) struct Watching {
-    child: Child,
+    child: Started,
     console: Receiver<String>,
 }
 
@@ -36,8 +35,7 @@ impl Watching {
             .args(words)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()
-            .expect("adjunct starts");
+            .start();
         let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
         let (to_test, console) = mpsc::channel();
         thread::spawn(move || lines.map(|line| to_test.send(line)).all(|sent| sent.is_ok()));
@@ -68,13 +66,6 @@ impl Watching {
         let mut stderr = String::new();
         self.child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("text");
         stderr
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -1,7 +1,7 @@
 //! A QMP client, and guests to talk to.
 
 use crate::{
-    command::command,
+    command::{Start, Started, command},
     lifecycle::{FOR_EVER, image},
 };
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -12,7 +12,7 @@ use std::{
     mem::MaybeUninit,
     os::{fd::BorrowedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Stdio},
+    process::{ChildStdout, Stdio},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A guest that runs until it is told to end, with a monitor.
 pub(crate) struct Guest {
-    pub(crate) child: Child,
+    pub(crate) child: Started,
     pub(crate) socket: PathBuf,
     /// Open as long as it runs: events that can't be written would be its exit status.
     _events: Lines<BufReader<ChildStdout>>,
@@ -48,8 +48,7 @@ impl Guest {
             .args(words)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()
-            .expect("adjunct starts");
+            .start();
         let mut events = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let built = events.find(|line| line.as_ref().is_ok_and(|line| line.contains("\"vm-built\"")));
         if built.is_none() {
@@ -68,13 +67,6 @@ impl Guest {
     /// Its exit status, once it has ended by itself.
     pub(crate) fn ended(&mut self) -> Option<i32> {
         self.child.wait().expect("it can be waited for").code()
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

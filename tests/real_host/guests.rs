@@ -2,10 +2,11 @@
 
 use super::{mdev, second_mdev};
 use crate::{
-    command::{Ran, adjunct, command},
-    life::plugs_hold_nothing,
+    command::{Ran, Start, Started, adjunct, command},
     lifecycle::{self, FOR_EVER, image},
-    orders, resets,
+    orders,
+    plug::plugs_hold_nothing,
+    resets,
     run::{assert_ran, assert_refused, queues},
     watching::{Watching, assert_told, plugs_and_unplugs},
 };
@@ -14,7 +15,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 use tempfile::TempDir;
 
@@ -40,7 +41,7 @@ pub(crate) fn lines(mdev: &Path, attribute: &str) -> Vec<String> {
 
 /// A guest that runs for ever, until this is dropped or killed.
 pub(crate) struct Running {
-    pub(crate) child: Child,
+    pub(crate) child: Started,
     events: Box<dyn Iterator<Item = String>>,
     _image: TempDir,
 }
@@ -55,8 +56,7 @@ impl Running {
             .arg(&file)
             .args(words)
             .stdout(Stdio::piped())
-            .spawn()
-            .expect("adjunct starts");
+            .start();
         let events = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
         let mut running = Self { child, events: Box::new(events), _image: dir };
         running.wait_for("ap-attached");
@@ -74,13 +74,6 @@ impl Running {
         let kill = Command::new("kill").args([format!("-{signal}"), self.child.id().to_string()]).status();
         assert!(kill.expect("kill is there").success());
         self.child.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

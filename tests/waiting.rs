@@ -1,0 +1,354 @@
+//! Who steers a guest does not wait for those who are slow, nor the guest for those who ask too much.
+
+use crate::{
+    command::MDEV,
+    lifecycle::{FOR_EVER, FullPipe, image, talker},
+    steering::{Operator, assert_says, beat, config, heartbeat, host, option, steered},
+};
+use adjunct::{
+    config::Config,
+    control::{Handle, Refusal, VcpuState, VmState, mailbox},
+    event::{Event, Events},
+    host::Host,
+    vmm::{After, Vmm},
+};
+use adjunct_ap::Sysfs;
+use adjunct_simulator::{Fault, SimHost};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, ScopedJoinHandle},
+};
+
+/// As [`config`], with a console that nobody reads.
+fn unread(pipe: &FullPipe, kernel: &Path, device: Option<&str>) -> Config {
+    let console = format!("file:{}", pipe.path().display()).parse().expect("well formed");
+    Config { console, ..config(kernel, device) }
+}
+
+#[test]
+fn a_guest_whose_console_nobody_reads_can_be_steered_and_shut_down() {
+    let (_dir, kernel) = talker();
+    let nothing = |_: &Handle| Ok(());
+    for steer in [nothing, Handle::power_down, Handle::pause, Handle::reset, Handle::reboot] {
+        let pipe = FullPipe::new();
+        steered(&host(), |operator| {
+            operator.handle.create(unread(&pipe, &kernel, None)).expect("there is none");
+            operator.handle.boot().expect("it boots");
+            pipe.wait();
+            steer(&operator.handle).expect("it runs");
+            operator.handle.shutdown().expect("it runs");
+            assert_eq!(operator.state(), VmState::Shutdown);
+        });
+    }
+}
+
+#[test]
+fn the_host_gets_its_device_back_from_a_guest_whose_console_nobody_reads() {
+    let host = host();
+    let (_dir, kernel) = talker();
+    let pipe = FullPipe::new();
+    steered(&host, |operator| {
+        operator.handle.create(unread(&pipe, &kernel, Some(MDEV[0]))).expect("there is none");
+        operator.handle.boot().expect("it boots");
+        pipe.wait();
+        operator.handle.power_down().expect("it runs");
+        host.write(&format!("{}/remove", &MDEV[0]["/sys/".len()..]), "1").expect("it is given back");
+        assert_eq!(operator.state(), VmState::Running);
+    });
+}
+
+/// CPU 0 starts CPU 1 and writes to its console without end; CPU 1 waits until the queue 05.0004 is there, stops CPU 0,
+/// and resets the guest.
+fn talker_that_is_stopped() -> (tempfile::TempDir, std::path::PathBuf) {
+    let code = [
+        0xa748_0001, // lhi   %r4,1
+        0xae24_0006, // sigp  %r2,%r4,6     restart
+        0xa51e_0076, // llilh %r1,0x76
+        0xa51b_0005, // oill  %r1,5         WRITE EVENT DATA
+        0xa728_3000, // lhi   %r2,0x3000
+        0xb220_0012, // servc %r1,%r2
+        0xa7f4_fffe, // j     the servc
+    ];
+    let second = [
+        0xa709_0504_u32, // lghi %r0,0x504
+        0xb2af_0000,     // pqap
+        0xa774_fffe,     // jnz  the pqap
+        0xa748_0000,     // lhi  %r4,0
+        0xae24_0005,     // sigp %r2,%r4,5      stop
+        0xa774_fffe,     // jnz  the sigp
+        0xa728_0001,     // lhi  %r2,1
+        0x8302_0308,     // diag %r0,%r2,0x308
+    ];
+    let mut sccb = vec![0, 214, 0, 0, 0, 0, 0, 0, 0, 206, 0x1a, 0, 0, 0];
+    sccb.extend([b'x'; 200]);
+    let restart = [0x0000_0001_8000_0000_u64.to_be_bytes(), 0x300_u64.to_be_bytes()].concat();
+    image(&code, &[(0x1a0, &restart), (0x300, &second.map(u32::to_be_bytes).concat()), (0x3000, &sccb)])
+}
+
+#[test]
+fn a_cpu_whose_console_nobody_reads_takes_orders() {
+    let (_dir, kernel) = talker_that_is_stopped();
+    let pipe = FullPipe::new();
+    steered(&host(), |operator| {
+        let config = Config { vcpus: 2, ..unread(&pipe, &kernel, None) };
+        operator.handle.create(config).expect("there is none");
+        operator.handle.boot().expect("it boots");
+        pipe.wait();
+        operator.handle.add_device(option(MDEV[0])).expect("there is none");
+        operator.hear(beat);
+        operator.handle.shutdown().expect("it runs");
+    });
+}
+
+/// Keeps the host from an act; a test that fails keeps nobody waiting.
+struct Door<'a>(&'a SimHost);
+
+impl<'a> Door<'a> {
+    fn closed(host: &'a SimHost, request: &str) -> Self {
+        host.acts().plan(Fault::of(request).held_at("door"));
+        Self(host)
+    }
+
+    fn wait(&self) {
+        self.0.acts().wait_until_held("door");
+    }
+
+    /// Lets the host through that was there all the time.
+    fn open(&self) {
+        assert_eq!(self.0.acts().release("door"), 1, "the host is at it still");
+    }
+}
+
+impl Drop for Door<'_> {
+    fn drop(&mut self) {
+        self.0.acts().forget_plans();
+    }
+}
+
+/// What has the host reset queues: asked of a guest that has `ap0`, or gets it by that.
+type Slow = fn(&Handle) -> Result<(), Refusal>;
+
+/// Each with whether the guest has a device before, and the act of the host that can take its time.
+const SLOW: [(Slow, Option<&str>, &str); 4] = [
+    (|handle| handle.add_device(option(MDEV[0])).map(drop), None, "VFIO_DEVICE_RESET"),
+    (|handle| handle.remove_device("ap0"), Some(MDEV[0]), "VFIO_DEVICE_SET_IRQS"),
+    (Handle::reset, Some(MDEV[0]), "VFIO_DEVICE_RESET"),
+    (Handle::reboot, Some(MDEV[0]), "VFIO_DEVICE_RESET"),
+];
+
+/// Asks each of [`SLOW`] of a guest and does `meanwhile` when the host is at it; its last is what the guest was asked.
+fn while_the_host_resets_queues(
+    meanwhile: impl Fn(&Operator, Door<'_>, ScopedJoinHandle<'_, Result<(), Refusal>>),
+) {
+    let (_dir, kernel) = image(&[FOR_EVER], &[]);
+    for (ask, device, request) in SLOW {
+        let host = host();
+        steered(&host, |operator| {
+            operator.boot(&kernel, device);
+            thread::scope(|scope| {
+                let door = Door::closed(&host, request);
+                let asking = scope.spawn(|| ask(&operator.handle));
+                door.wait();
+                meanwhile(operator, door, asking);
+            });
+        });
+    }
+}
+
+#[test]
+fn an_end_that_is_ordered_does_not_wait_for_the_host_to_reset_queues() {
+    while_the_host_resets_queues(|operator, door, asking| {
+        operator.handle.shutdown().expect("it runs");
+        assert_says(asking.join().expect("it does not panic"), &["the guest ended first"]);
+        door.open();
+        assert_eq!(operator.state(), VmState::Shutdown);
+    });
+}
+
+#[test]
+fn who_asks_about_a_guest_does_not_wait_for_the_host_to_reset_queues_and_who_changes_it_does() {
+    while_the_host_resets_queues(|operator, door, asking| {
+        let handle = &operator.handle;
+        let exits = || handle.counters().expect("always").exits;
+        let before = exits();
+        thread::scope(|scope| {
+            let door = door;
+            let pausing = scope.spawn(|| handle.pause());
+            for _ in 0..100 {
+                assert_eq!(operator.state(), VmState::Running);
+                assert_eq!(exits(), before, "no CPU is taken out of the guest yet");
+                handle.host().expect("always");
+            }
+            door.open();
+            asking.join().expect("it does not panic").expect("it can be");
+            pausing.join().expect("it does not panic").expect("it runs");
+        });
+        assert_eq!(operator.state(), VmState::Paused);
+    });
+}
+
+#[test]
+fn a_device_that_is_being_unplugged_is_gone_for_the_next_who_asks_for_it() {
+    let host = host();
+    let (_dir, kernel) = image(&[FOR_EVER], &[]);
+    steered(&host, |operator| {
+        let handle = &operator.handle;
+        operator.boot(&kernel, Some(MDEV[0]));
+        thread::scope(|scope| {
+            let door = Door::closed(&host, "VFIO_DEVICE_SET_IRQS");
+            let first = scope.spawn(|| handle.remove_device("ap0"));
+            door.wait();
+            assert_eq!(handle.info().expect("it runs").device, None);
+            let second = scope.spawn(|| handle.remove_device("ap0"));
+            let other = scope.spawn(|| handle.add_device(option(MDEV[1])));
+            operator.state();
+            drop(door);
+            first.join().expect("it does not panic").expect("it is there");
+            // Whichever of the two was first.
+            let refused = second.join().expect("it does not panic");
+            let added = other.join().expect("it does not panic").expect("there is none any more");
+            match refused {
+                Ok(()) => assert_eq!(handle.info().expect("it runs").device, None),
+                refused => {
+                    assert_says(refused, &["no device \"ap0\"", "it has none"]);
+                    assert_eq!(handle.info().expect("it runs").device, Some(added));
+                }
+            }
+        });
+    });
+    assert_eq!(host.acts().held(), Vec::<String>::new());
+}
+
+#[test]
+fn a_guest_can_be_asked_about_and_ended_while_the_host_takes_its_device_back() {
+    let (_dir, kernel) = image(&[FOR_EVER], &[]);
+    let detached = |event| matches!(event, Event::ApDetached { .. }).then_some(());
+    for ends in [false, true] {
+        let host = host();
+        steered(&host, |operator| {
+            operator.boot(&kernel, Some(MDEV[0]));
+            thread::scope(|scope| {
+                let door = Door::closed(&host, "VFIO_DEVICE_SET_IRQS");
+                let remove = format!("{}/remove", &MDEV[0]["/sys/".len()..]);
+                let removing = scope.spawn({
+                    let host = &host;
+                    move || host.write(&remove, "1")
+                });
+                door.wait();
+                assert_eq!(operator.state(), VmState::Running);
+                if ends {
+                    operator.handle.shutdown().expect("it runs");
+                }
+                drop(door);
+                removing.join().expect("it does not panic").expect("it is given back");
+            });
+            if !ends {
+                operator.hear(detached);
+            }
+        });
+    }
+}
+
+/// Each of eight CPUs gives orders to a CPU that is not there, without end.
+fn orders_without_end() -> (tempfile::TempDir, std::path::PathBuf) {
+    // lhi %r4,63; sigp %r2,%r4,4; j the sigp
+    let orders = [0xa748_003f_u32, 0xae24_0004, 0xa7f4_fffe];
+    let starts = (1..8).flat_map(|cpu| [0xa748_0000 | cpu, 0xae24_0006]);
+    let code: Vec<u32> = starts.chain(orders).collect();
+    let restart = [0x0000_0001_8000_0000_u64.to_be_bytes(), 0x300_u64.to_be_bytes()].concat();
+    image(&code, &[(0x1a0, &restart), (0x300, &orders.map(u32::to_be_bytes).concat())])
+}
+
+#[test]
+fn cpus_that_order_without_end_keep_nobody_from_steering_the_guest() {
+    let (_dir, kernel) = orders_without_end();
+    steered(&host(), |operator| {
+        let handle = operator.handle.clone();
+        handle.create(Config { vcpus: 8, ..config(&kernel, None) }).expect("there is none");
+        handle.boot().expect("it boots");
+        let orders = || handle.counters().expect("always").exits["sigp"];
+        while orders() < 1000 {}
+        for _ in 0..10 {
+            handle.pause().expect("it runs");
+            let given = orders();
+            assert_eq!(orders(), given, "nobody orders while the guest is paused");
+            handle.resume().expect("it is paused");
+        }
+        handle.shutdown().expect("it runs");
+    });
+}
+
+#[test]
+fn who_asks_without_end_does_not_keep_the_guest_waiting() {
+    let (_dir, kernel) = heartbeat();
+    steered(&host(), |operator| {
+        operator.boot(&kernel, None);
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        operator.handle.info().expect("a guest runs");
+                    }
+                });
+            }
+            let events = &operator.events;
+            let mut beats = 0;
+            while beats < 100 {
+                beats += usize::from(events.next_now().and_then(beat).is_some());
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+    });
+}
+
+#[test]
+fn who_steers_a_guest_does_not_wait_for_the_reader_of_its_events() {
+    let (_dir, kernel) = heartbeat();
+    let pipe = FullPipe::new();
+    let host = host();
+    let target = format!("path={}", pipe.path().display()).parse().expect("well formed");
+    let events = Events::open(Some(&target)).expect("a pipe");
+    let (handle, mailbox) = mailbox().expect("an eventfd");
+    let on = Host::simulated(&host);
+    thread::scope(|scope| {
+        let operator = Operator { handle, events: events.subscribe().expect("an eventfd") };
+        let vmm = scope.spawn(|| Vmm::new(&on, &events, None, mailbox).serve(After::Stay));
+        operator.boot(&kernel, None);
+        pipe.wait();
+        assert_eq!(operator.state(), VmState::Running);
+        operator.handle.pause().expect("it runs");
+        drop(operator);
+        vmm.join().expect("it does not panic").expect("it is told to end");
+    });
+}
+
+/// CPU 0 starts CPU 1 and waits for interruptions; CPU 1 waits for nothing.
+fn one_is_out() -> (tempfile::TempDir, std::path::PathBuf) {
+    let code = [
+        0xa748_0001, // lhi   %r4,1
+        0xae24_0006, // sigp  %r2,%r4,6     restart
+        0xb2b2_0420, // lpswe 0x420         enabled wait
+    ];
+    let psw = |mask: u64, address: u64| [mask.to_be_bytes(), address.to_be_bytes()].concat();
+    let restart = psw(0x0002_0000_8000_0000, 0xdead);
+    image(&code, &[(0x1a0, &restart), (0x420, &psw(0x0306_0001_8000_0000, 0))])
+}
+
+#[test]
+fn cpus_that_sleep_look_at_what_is_pending_while_another_waits_for_nothing() {
+    let (_dir, kernel) = one_is_out();
+    steered(&host(), |operator| {
+        let handle = &operator.handle;
+        handle.create(Config { vcpus: 2, ..config(&kernel, None) }).expect("there is none");
+        handle.boot().expect("it boots");
+        let is_out = || handle.info().expect("it runs").vcpus[1].state == VcpuState::DisabledWait;
+        while !is_out() {}
+        let kicks = || handle.counters().expect("always").exits.get("kick").copied().unwrap_or_default();
+        let comes = |kick: u64| (0..100_000).any(|_| kicks() == kick);
+        assert!(comes(1), "something may have been pending when it went");
+        handle.add_device(option(MDEV[0])).expect("there is none");
+        assert!(comes(2), "a machine check is pending");
+    });
+}
