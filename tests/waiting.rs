@@ -58,8 +58,8 @@ fn the_host_gets_its_device_back_from_a_guest_whose_console_nobody_reads() {
     });
 }
 
-/// CPU 0 starts CPU 1 and writes to its console without end; CPU 1 waits until the queue 05.0004 is there, stops CPU 0,
-/// and resets the guest.
+/// CPU 0 starts CPU 1 and writes to its console without end; CPU 1 waits until the queue 05.0004 is there, stops CPU 0
+/// (it is, though what it wrote is not read), and resets the guest.
 fn talker_that_is_stopped() -> (tempfile::TempDir, std::path::PathBuf) {
     let code = [
         0xa748_0001, // lhi   %r4,1
@@ -77,6 +77,8 @@ fn talker_that_is_stopped() -> (tempfile::TempDir, std::path::PathBuf) {
         0xa748_0000,     // lhi  %r4,0
         0xae24_0005,     // sigp %r2,%r4,5      stop
         0xa774_fffe,     // jnz  the sigp
+        0xae24_0001,     // sigp %r2,%r4,1      sense
+        0xa7b4_fffe,     // jnl  the sigp       until it is stopped
         0xa728_0001,     // lhi  %r2,1
         0x8302_0308,     // diag %r0,%r2,0x308
     ];
