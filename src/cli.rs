@@ -28,8 +28,8 @@ const AFTER_HELP: &str = "Examples:
   adjunct demo
         three guests on a simulated host, each with its own crypto adapters
   adjunct run --device vfio-ap,sysfsdev=/sys/devices/vfio_ap/matrix/UUID
-        one guest with one mediated matrix device; the built-in simulated host has
-        6c4a5d2e-0d3e-4c7a-9b0a-000000000001 to -000000000003
+        one guest with one mediated matrix device; the built-in simulated host
+        has 6c4a5d2e-0d3e-4c7a-9b0a-000000000001 to -000000000003
   adjunct cpu show z14
         what a z14 has, and what may be switched on";
 
@@ -39,6 +39,10 @@ Options that QEMU has are also taken as QEMU writes them, with one dash:
 
 The exit status is 0 when the guest ended as it should; the manual page lists all.";
 
+const CTL_AFTER_HELP: &str = "\
+The exit status is 3 when adjunct refuses (400 to 499 of HTTP), 4 when the
+host does (500 and more) or adjunct goes away; the manual page lists all.";
+
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -46,6 +50,8 @@ pub enum Command {
     #[command(after_help = RUN_AFTER_HELP)]
     Run(Box<RunArgs>),
     /// Wait for orders without a guest; they create one, run it and change it
+    ///
+    /// They come by --api-socket or --qmp, of which one must be given.
     Serve(ServeArgs),
     /// Show the example of the vfio-ap documentation: three guests, each with its own queues
     ///
@@ -55,6 +61,7 @@ pub enum Command {
     /// mediated device asks for a queue that the first one has.
     Demo,
     /// Look at and steer the guest of an adjunct that listens at --api-socket
+    #[command(after_help = CTL_AFTER_HELP)]
     Ctl(CtlArgs),
     /// Look at CPU models
     #[command(subcommand)]
@@ -155,8 +162,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "SIZE", default_value = "256M")]
     memory: MemorySize,
 
-    /// Number of CPUs
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = cpus)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = cpus, help = format!("Number of CPUs, 1 to {MOST_CPUS}"))]
     smp: u16,
 
     /// What the guest runs: a file, or builtin:apcheck

@@ -184,6 +184,7 @@ pub enum EventTarget {
 
 impl EventTarget {
     const KEYS: &'static [&'static str] = &["path", "fd"];
+    const FORM: &'static str = "path=PATH or fd=N";
 }
 
 impl fmt::Display for EventTarget {
@@ -200,8 +201,8 @@ impl FromStr for EventTarget {
 
     fn from_str(text: &str) -> Result<Self, OptionError> {
         let mut option = OptionString::parse(text)?;
-        if let Some(head) = option.head {
-            return Err(OptionError::NoValue(head));
+        if option.head.is_some() {
+            return Err(OptionError::Form(Self::FORM));
         }
         let (path, fd) = (option.take("path"), option.take("fd"));
         option.finish(Self::KEYS)?;
@@ -214,7 +215,7 @@ impl FromStr for EventTarget {
                 let reason = "write path= or fd=, not both".into();
                 Err(OptionError::BadValue { key: "path", value, reason })
             }
-            _ => Err(OptionError::Missing("path")),
+            _ => Err(OptionError::Form(Self::FORM)),
         }
     }
 }
@@ -270,7 +271,10 @@ mod tests {
         assert_eq!("fd=3".parse(), Ok(EventTarget::Descriptor(3)));
         assert!("fd=-1".parse::<EventTarget>().is_err());
         assert!("path=/a,fd=3".parse::<EventTarget>().is_err());
-        assert!("/a".parse::<EventTarget>().is_err());
+        for bad in ["/a", "path=", "", "/a,fd=3"] {
+            let said = bad.parse::<EventTarget>().expect_err(bad).to_string();
+            assert_eq!(said, "write path=PATH or fd=N", "{bad}");
+        }
         assert_eq!("path=/a".parse(), Ok(SocketTarget::Path("/a".into())));
         assert_eq!("fd=3".parse(), Ok(SocketTarget::Descriptor(3)));
     }

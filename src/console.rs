@@ -4,7 +4,7 @@ pub mod input;
 mod line;
 pub(crate) mod terminal;
 
-use crate::config::ConsoleTarget;
+use crate::{config::ConsoleTarget, sandbox::hint};
 use adjunct_devices::sclp::Consoles;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
@@ -18,7 +18,7 @@ use std::{
 
 /// A console that can't be written.
 #[derive(Debug, thiserror::Error)]
-#[error("--console {target}: it can't be written")]
+#[error("--console {target}: it can't be written{}", hint(source))]
 pub struct ConsoleError {
     target: ConsoleTarget,
     #[source]

@@ -12,6 +12,7 @@ use crate::{
     config::{Config, VfioApOption},
     guest::RunError,
     host::Host,
+    machine::BuildError,
     plan::{PlanError, cpu_of},
 };
 use adjunct_devices::vfio_ap::AttachError;
@@ -41,6 +42,12 @@ pub enum Refusal {
         /// Where the guest is in its life.
         state: VmState,
     },
+    /// The guest is so already.
+    #[error("the guest is {state} already")]
+    Already {
+        /// Where it is in its life.
+        state: VmState,
+    },
     /// The guest is not in a state for that.
     #[error("the guest is {state}: {remedy}")]
     WrongState {
@@ -68,21 +75,21 @@ pub enum Refusal {
         /// The device that it has.
         present: String,
     },
-    /// A configuration for another host.
-    #[error("guests of this adjunct run on {host}: leave the host out, or start another adjunct")]
-    OtherHost {
-        /// The host.
-        host: String,
-    },
     /// It can't work on this host; the message names the option to change.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// The guest did not start.
     #[error(transparent)]
     Boot(#[from] RunError),
+    /// The files of the device are not there.
+    #[error(transparent)]
+    DeviceFiles(BuildError),
     /// The host does not give the device to the guest.
     #[error("the device can't be plugged")]
     Attach(#[from] AttachError),
+    /// The device would not be heard when the host wants it back.
+    #[error("the device can't be plugged: its interrupts can't be waited for")]
+    Unwatched(#[source] io::Error),
     /// The host refused.
     #[error("the host refused {}", .0.request)]
     Host(#[from] KernelError),
@@ -279,7 +286,7 @@ impl Handle {
     /// Takes the configuration of a guest; nothing of the host is taken before it is booted.
     ///
     /// # Errors
-    /// [`Refusal::AlreadyCreated`], [`Refusal::OtherHost`].
+    /// [`Refusal::AlreadyCreated`].
     pub fn create(&self, config: Config) -> Result<(), Refusal> {
         self.ask(|reply| Request::Create(Box::new(config), reply))
     }
@@ -303,7 +310,7 @@ impl Handle {
     /// Takes all vCPUs out of the guest and keeps them. Answered when none runs any more.
     ///
     /// # Errors
-    /// [`Refusal::NotCreated`]; [`Refusal::WrongState`] unless it runs.
+    /// [`Refusal::NotCreated`]; [`Refusal::Already`]; [`Refusal::WrongState`] unless it runs.
     pub fn pause(&self) -> Result<(), Refusal> {
         self.act(Act::Pause)
     }
@@ -311,7 +318,7 @@ impl Handle {
     /// Lets a paused guest go on.
     ///
     /// # Errors
-    /// [`Refusal::NotCreated`]; [`Refusal::WrongState`] unless it is paused.
+    /// [`Refusal::NotCreated`]; [`Refusal::Already`] if it runs; [`Refusal::WrongState`] unless it is paused.
     pub fn resume(&self) -> Result<(), Refusal> {
         self.act(Act::Resume)
     }
@@ -319,7 +326,7 @@ impl Handle {
     /// Ends the guest at once, without asking it, and gives back all it had; the VMM stays.
     ///
     /// # Errors
-    /// [`Refusal::NotCreated`]; [`Refusal::WrongState`] if it does not run.
+    /// [`Refusal::NotCreated`]; [`Refusal::Already`] if it has ended; [`Refusal::WrongState`] if it was not booted.
     pub fn shutdown(&self) -> Result<(), Refusal> {
         self.act(Act::Shutdown)
     }

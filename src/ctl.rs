@@ -20,7 +20,7 @@ use std::{
 /// Options of `adjunct ctl`.
 #[derive(Debug, Args)]
 pub struct CtlArgs {
-    /// The socket of the adjunct to ask: what that was given as --api-socket path=
+    /// The socket of the adjunct to ask; also as that was given it, path=PATH
     #[arg(long, value_name = "PATH", value_parser = socket)]
     api_socket: PathBuf,
 
@@ -47,7 +47,7 @@ enum CtlCommand {
     /// devices[].path (or .fd and .iommufd), .backend and .id, platform.aes_key_wrap, .dea_key_wrap
     /// and .loadparm.
     Create {
-        /// The file
+        /// The file, or -
         file: PathBuf,
     },
     /// Start the guest that was created, or that has ended
@@ -88,7 +88,10 @@ enum CtlCommand {
 /// The path alone, or as the other side was given it.
 fn socket(text: &str) -> Result<PathBuf, String> {
     match text.strip_prefix("path=").unwrap_or(text) {
-        "" => Err("write the path of a socket".to_owned()),
+        path if path.is_empty() || path.starts_with("fd=") => {
+            Err("write the path of a socket; one that adjunct got as fd=N has it from whoever made it"
+                .to_owned())
+        }
         path => Ok(path.into()),
     }
 }
@@ -195,7 +198,7 @@ impl Show {
         for_people: impl FnOnce(&T) -> String,
     ) -> Result<(), CtlError> {
         if self.json {
-            return print(format!("{text}\n").as_bytes());
+            return print(text.as_bytes());
         }
         let answer = serde_json::from_str(text).map_err(|error| ClientError::Answer(error.to_string()))?;
         print(for_people(&answer).as_bytes())

@@ -130,11 +130,17 @@ fn tell(ended: Result<Verdict, RunError>, events: Arc<Events>) -> Result<ExitSta
         Ok((status, reason)) => events.send(&Event::ended(*status, reason)),
         Err(error) => events.send(&Event::ended(error.status(), &chain(error))),
     }
-    let (status, reason) = ended?;
-    if status != ExitStatus::Success {
-        say(format_args!("the guest: {reason}"));
-        return Ok(status);
+    let written = events.all_written();
+    match (ended, written) {
+        (Ok((ExitStatus::Success, _)), written) => written.map(|()| ExitStatus::Success).map_err(Into::into),
+        (failed, written) => {
+            // What has failed comes before what was to be told of it.
+            if let Err(lost) = written {
+                say(chain(&lost));
+            }
+            let (status, reason) = failed?;
+            say(format_args!("the guest: {reason}"));
+            Ok(status)
+        }
     }
-    events.all_written()?;
-    Ok(status)
 }

@@ -60,8 +60,11 @@ fn logged(wanted: &Logging, act: impl FnOnce() -> ExitStatus) -> ExitStatus {
     };
     let status = act();
     match log.all_written() {
-        Err(error) if status == ExitStatus::Success => complain(&error, ExitStatus::Output),
-        _ => status,
+        Ok(()) => status,
+        Err(error) => {
+            let lost = complain(&error, ExitStatus::Output);
+            if status == ExitStatus::Success { lost } else { status }
+        }
     }
 }
 

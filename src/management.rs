@@ -45,7 +45,7 @@ impl ManagementError {
     /// What the caller of `adjunct` is told.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::Socket(error) => error.status(),
+            Self::Socket(_) => ExitStatus::Refused,
             Self::Thread(_) => ExitStatus::HostError,
         }
     }

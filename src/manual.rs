@@ -28,7 +28,11 @@ pub fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
 }
 
 fn collect(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
-    let page = clap_mangen::Man::new(command.clone().name(name.to_owned())).manual("adjunct");
+    // As help has it: with the options that the commands before this one need.
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").to_owned();
+    let command_of_page = command.clone().name(name.to_owned()).bin_name("adjunct").override_usage(usage);
+    let page = clap_mangen::Man::new(command_of_page).manual("adjunct");
     let mut text = Vec::new();
     page.render(&mut text)?;
     exit_statuses(statuses_of(name)).to_writer(&mut text)?;

@@ -29,6 +29,9 @@ pub enum OptionError {
         /// What could have been typed.
         known: Keys,
     },
+    /// It is of no form that the option has.
+    #[error("write {0}")]
+    Form(&'static str),
     /// A key that must be there is not.
     #[error("{0}= is missing")]
     Missing(&'static str),

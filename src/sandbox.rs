@@ -29,7 +29,10 @@ use std::{
     cell::Cell,
     fs, io,
     path::{self, PathBuf},
-    sync::{Once, OnceLock},
+    sync::{
+        Once, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// What a forbidden system call does.
@@ -156,6 +159,8 @@ struct GivenUp {
     shared: bool,
     /// Whether they are given up already.
     kept: Once,
+    /// Whether Landlock keeps them.
+    by_landlock: AtomicBool,
 }
 
 /// What the sentence about a forbidden call ends with.
@@ -184,7 +189,15 @@ impl Sandbox {
         let removed = directories.map(|path| Rule { path, access: Access::Remove });
         let rules = self.landlock_rules.iter().cloned().chain(removed).collect();
         let (managed, shared) = (!management.is_none(), matches!(host, Some(HostChoice::SimulatedAt(_))));
-        let given_up = GivenUp { answer, landlock, rules, managed, shared, kept: Once::new() };
+        let given_up = GivenUp {
+            answer,
+            landlock,
+            rules,
+            managed,
+            shared,
+            kept: Once::new(),
+            by_landlock: AtomicBool::new(false),
+        };
         if GIVEN_UP.set(given_up).is_err() || answer.is_none() {
             return Ok(());
         }
@@ -236,10 +249,25 @@ pub fn keep_to(files: Files, by_default: bool) -> Result<(), SandboxError> {
         given_up.rules.iter().for_each(|rule| files.keep_path(&rule.path, rule.access));
         answer = files.keep().and_then(|kept| match given_up.landlock {
             Some(true) if !kept => Err(SandboxError::NoLandlock),
-            _ => Ok(()),
+            _ => {
+                given_up.by_landlock.store(kept, Ordering::Relaxed);
+                Ok(())
+            }
         });
     });
     answer
+}
+
+/// What to write if a file was refused because files are given up; nothing if it can't be for that.
+pub(crate) fn hint(error: &io::Error) -> &'static str {
+    let is_kept = GIVEN_UP.get().is_some_and(|given_up| given_up.by_landlock.load(Ordering::Relaxed));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied if is_kept => {
+            "; Landlock keeps adjunct to the files it was given: start it with --landlock-rules that name this one (to \
+             make one, its directory with access=rw), or with --landlock false"
+        }
+        _ => "",
+    }
 }
 
 thread_local! {

@@ -1,6 +1,6 @@
 //! Sockets that a management interface listens at: made by us, or by whoever started us. Knows no protocol.
 
-use crate::{config::SocketTarget, exit_status::ExitStatus};
+use crate::config::SocketTarget;
 use adjunct_hypervisor::descriptor;
 use adjunct_simulator::share::SocketFile;
 use nix::{
@@ -77,16 +77,6 @@ pub enum SocketError {
         #[source]
         source: io::Error,
     },
-}
-
-impl SocketError {
-    /// What the caller of `adjunct` is told.
-    pub fn status(&self) -> ExitStatus {
-        match self {
-            Self::InUse { .. } | Self::NoSocket { .. } | Self::Descriptor { .. } => ExitStatus::Refused,
-            Self::File { .. } => ExitStatus::Output,
-        }
-    }
 }
 
 impl Listener {

@@ -17,6 +17,7 @@ use crate::{
     exit_status::ExitStatus,
     guest::RunError,
     host::Host,
+    logging::say,
     machine::{Machine, chain},
     outcome::Outcome,
     plan::plan,
@@ -146,10 +147,12 @@ impl<'a> Vmm<'a> {
                 reply.send(Ok(()));
                 return Ok(Some((Outcome::Ordered.status(), Outcome::Ordered.to_string())));
             }
-            Request::Act(
-                Act::Pause | Act::Resume | Act::Shutdown | Act::Reset | Act::Reboot | Act::PowerDown,
-                reply,
-            ) => reply.send(Err(self.not_running())),
+            Request::Act(act @ (Act::Shutdown | Act::PowerDown), reply) => {
+                reply.send(Err(self.not_to_be_ended(act)));
+            }
+            Request::Act(Act::Pause | Act::Resume | Act::Reset | Act::Reboot, reply) => {
+                reply.send(Err(self.not_running()));
+            }
         }
         Ok(None)
     }
@@ -158,6 +161,18 @@ impl<'a> Vmm<'a> {
         match &self.guest {
             Some(guest) => Refusal::WrongState { state: guest.state(), remedy: "boot it first" },
             None => Refusal::NotCreated,
+        }
+    }
+
+    /// To boot a guest is no way to its end.
+    fn not_to_be_ended(&self, act: Act) -> Refusal {
+        match (self.guest.as_ref().map(Guest::state), act) {
+            (Some(state @ VmState::Shutdown), _) => Refusal::Already { state },
+            (Some(state), Act::Shutdown) => Refusal::WrongState {
+                state,
+                remedy: "there is nothing to end; delete it if it is not wanted",
+            },
+            _ => self.not_running(),
         }
     }
 
@@ -267,7 +282,6 @@ impl<'a> Vmm<'a> {
         let written = console.close();
         let (status, reason) = (outcome.status(), outcome.to_string());
         self.tell_of_the_end(&outcome);
-        let all_written = if status == ExitStatus::Success { written } else { Ok(()) };
         let ends = match (&order, after) {
             (Some(Order { act: Act::Quit, .. }), _) | (None, After::End) => true,
             (None, After::Stay) => matches!(outcome, Outcome::Signal(_)),
@@ -281,14 +295,14 @@ impl<'a> Vmm<'a> {
         if let Some(order) = order {
             order.reply.send(Ok(()));
         }
-        match all_written {
-            Err(lost) if ends => Err(lost.into()),
-            Err(lost) => {
-                tracing::error!("{}", chain(&lost));
-                Ok(None)
-            }
-            Ok(()) => Ok(ends.then_some((status, reason))),
+        match written {
+            // How a guest has failed comes before what it has said.
+            Err(lost) if ends && status == ExitStatus::Success => return Err(lost.into()),
+            Err(lost) if ends => say(chain(&lost)),
+            Err(lost) => tracing::error!("{}", chain(&lost)),
+            Ok(()) => {}
         }
+        Ok(ends.then_some((status, reason)))
     }
 
     fn tell_of_the_end(&self, outcome: &Outcome) {

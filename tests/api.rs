@@ -178,6 +178,18 @@ fn a_guest_that_cannot_start_is_refused_by_what_the_plan_says() {
 }
 
 #[test]
+fn a_console_that_cannot_be_made_is_the_fault_of_who_asked_and_not_the_hosts() {
+    let adjunct = Serving::new();
+    let console = json!({ "console": { "mode": "File", "file": "/no/such/directory/console" } });
+    adjunct.order(&["create", &adjunct.config(&console)]);
+    let answer = adjunct.connect().put("vm.boot", "");
+    let what = "--console file:/no/such/directory/console: it can't be written";
+    assert!(answer.status == 400 && answer.why().contains(what), "{answer:?}");
+    let refused = adjunct.ctl(&["boot"]);
+    assert!(refused.status == 3 && refused.stderr.contains(what), "{refused:?}");
+}
+
+#[test]
 fn what_is_no_request_is_answered_and_ends_the_connection() {
     let adjunct = Serving::new();
     let long = "x".repeat(10_000);
@@ -374,6 +386,8 @@ fn a_socket_is_for_its_user_alone_and_goes_with_adjunct() {
     assert!(!socket.exists());
     let nobody = ctl(&socket, &["ping"]);
     assert!(nobody.status == 3 && nobody.stderr.contains("no adjunct listens there"), "{nobody:?}");
+    assert!(nobody.stderr.contains(&format!("--api-socket {option}: ")), "as the other names it: {nobody:?}");
+    assert_eq!(ctl(Path::new("fd=3"), &["ping"]).status, 2);
 }
 
 #[test]
@@ -391,7 +405,7 @@ fn what_is_no_socket_is_neither_replaced_nor_listened_at() {
     assert!(refused.status == 3 && refused.stderr.contains("what is there is no socket"), "{refused:?}");
     assert_eq!(fs::read(&file).expect("it is there"), b"mine");
     let refused = serve("path=/no/such/directory/api", None);
-    assert!(refused.status == 5 && refused.stderr.contains("can't be made"), "{refused:?}");
+    assert!(refused.status == 3 && refused.stderr.contains("can't be made"), "{refused:?}");
     let (ours, _other) = UnixStream::pair().expect("a pair");
     let plain = fs::File::open(&file).expect("it is there");
     for descriptor in [ours.into(), plain.into()] {

@@ -543,6 +543,21 @@ fn who_stops_reading_events_ends_nobody_and_that_they_are_lost_is_said_at_the_en
     assert!(ran.stderr.contains("--event-monitor fd=5: it can't be written: Broken pipe"), "{}", ran.stderr);
 }
 
+#[test]
+fn a_console_that_is_lost_is_said_of_a_guest_that_fails_too() {
+    let ready = b"\0\x14\0\0\0\0\0\0\0\x0c\x1a\0\0\0ready\n";
+    let wait = [0x0002_0001_8000_0000_u64.to_be_bytes(), 0xbad_u64.to_be_bytes()].concat();
+    // In place of its first look for what was typed: lpswe 0x840.
+    let (_dir, file) = listener(0x40, 0x40, ready, &[(0x624, &[0xb2, 0xb2, 0x08, 0x40]), (0x840, &wait)]);
+    let mut adjunct = command();
+    adjunct.args(["run", "--host", "sim", "--console", "file:/dev/full", "--kernel"]).arg(file);
+    let ran = Ran::from(adjunct.output().expect("it starts"));
+    assert_eq!(ran.status, 1, "{ran:?}");
+    for said in ["--console file:/dev/full: it can't be written", "disabled wait at address 0xbad"] {
+        assert!(ran.stderr.contains(said), "{said}: {ran:?}");
+    }
+}
+
 fn run_to(file: &Path, words: &[&str], stderr: Stdio) -> Ran {
     let mut adjunct = command();
     adjunct.args(["run", "--host", "sim", "--console", "off", "--kernel"]).arg(file).args(words);

@@ -91,6 +91,18 @@ fn the_manual_pages_in_docs_are_those_of_the_program() {
 }
 
 #[test]
+fn a_manual_page_shows_the_options_that_the_commands_before_its_own_need() {
+    let pages = adjunct::manual::pages().expect("rendered");
+    let mut seen = 0;
+    for (name, text) in pages.iter().filter(|(name, _)| name.starts_with("adjunct-ctl-")) {
+        let text = String::from_utf8_lossy(text);
+        assert!(text.contains("\n\\fBadjunct\\fR ctl \\-\\-api\\-socket <PATH> "), "{name}: {text}");
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+#[test]
 fn manual_pages_and_completions_can_be_had_from_the_program() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ran = adjunct(&["man", &dir.path().display().to_string()]);

@@ -51,16 +51,22 @@ fn what_does_not_fit_a_guests_state_is_refused_with_what_to_do_first() {
         for refused in [handle.pause(), handle.resume(), handle.power_down(), handle.reboot()] {
             assert_says(refused, &["not booted", "boot it first"]);
         }
+        assert_says(handle.shutdown(), &["not booted", "delete it"]);
         assert_says(handle.add_device(option(MDEV[0])), &["boot it first"]);
         assert_says(handle.remove_device("ap0"), &["boot it first"]);
         handle.boot().expect("it boots");
         assert_says(handle.boot(), &["running", "shut it down first"]);
-        assert_says(handle.resume(), &["running", "pause it first"]);
+        assert_says(handle.resume(), &["running already"]);
         assert_says(handle.create(config(&kernel, None)), &["running", "delete it first"]);
         handle.pause().expect("it runs");
-        assert_says(handle.pause(), &["paused", "resume it first"]);
+        assert_says(handle.pause(), &["paused already"]);
         assert_says(handle.boot(), &["paused"]);
         assert_eq!(operator.state(), VmState::Paused);
+        handle.shutdown().expect("it is paused");
+        for refused in [handle.shutdown(), handle.power_down()] {
+            assert_says(refused, &["shut down already"]);
+        }
+        assert_says(handle.pause(), &["shut down", "boot it first"]);
     });
 }
 

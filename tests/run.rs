@@ -345,6 +345,26 @@ fn output_that_is_lost_is_said_and_is_not_the_guests_fault() {
 }
 
 #[test]
+fn lost_output_is_said_of_a_guest_that_fails_too_whose_failure_is_the_status() {
+    let full = ["--event-monitor", "path=/dev/full", "--log-file", "/dev/full", "-v"];
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("image");
+    std::fs::write(&file, waits_at(0xbad)).expect("writable");
+    let file = file.display().to_string();
+    let ran =
+        adjunct(&[&["run", "--host", "sim", "--console", "off", "--kernel", &file], &full[..]].concat());
+    assert_eq!(ran.status, 1, "{ran:?}");
+    for said in ["--event-monitor path=/dev/full", "--log-file /dev/full", "disabled wait at address 0xbad"] {
+        assert!(ran.stderr.contains(said), "{said}: {ran:?}");
+    }
+    let refused = adjunct(&[&["run", "--host", "sim", "--kernel", "/no/kernel"], &full[..2]].concat());
+    assert_eq!(refused.status, 3, "{refused:?}");
+    for said in ["--event-monitor path=/dev/full", "--kernel /no/kernel"] {
+        assert!(refused.stderr.contains(said), "{said}: {refused:?}");
+    }
+}
+
+#[test]
 fn descriptors_are_refused_on_the_simulated_host_which_has_none() {
     let ran = adjunct(&["run", "--host", "sim", "--device", "vfio-ap,fd=3,iommufd=4"]);
     assert_refused(&ran, 3, &["--device vfio-ap,fd=3,iommufd=4", "simulated host", "sysfsdev=PATH"]);

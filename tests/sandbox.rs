@@ -535,7 +535,8 @@ mod here {
             [(&other_kernel, &off), (&kernel, &console(other.path())), (&kernel, &console(given.path()))]
         {
             let answer = boot(kernel, console);
-            assert!(!answer.starts_with("HTTP/1.1 2") && answer.contains("Permission denied"), "{answer}");
+            assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("Permission denied"), "{answer}");
+            assert!(answer.contains("--landlock-rules that name this one"), "{answer}");
         }
         let answer = boot(&kernel, &off);
         assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");

@@ -102,6 +102,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// The sentences of a refusal.
     pub(crate) fn why(&self) -> String {
+        assert!(self.body.ends_with("]\n"), "it is a line in a terminal: {self:?}");
         let why: Vec<String> = serde_json::from_str(&self.body).expect("an array of sentences");
         assert!(!why.is_empty() && why.iter().all(|sentence| !sentence.is_empty()), "{self:?}");
         why.join(": ")

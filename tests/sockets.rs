@@ -33,6 +33,7 @@ fn say(socket: &Path, pieces: &[Vec<u8>]) -> Vec<u8> {
             match stream.read(&mut bytes) {
                 Ok(0) => break,
                 Ok(length) => answer.extend(&bytes[..length]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 // It was ended before all was read.
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
                 Err(error) => panic!("neither an answer nor an end: {error}"),

@@ -4,7 +4,8 @@
 //! A guest learns of such a change in three steps: a machine check says that a channel report is pending, STORE CHANNEL
 //! REPORT WORD tells that the channel subsystem has event information, and CHANNEL SUBSYSTEM CALL (store event
 //! information) tells which. There is nothing in it but "look again", so however many changes there were, one is
-//! pending.
+//! pending. (Linux 6.12: `arch/s390/kernel/nmi.c: s390_handle_mcck`, `drivers/s390/cio/crw.c: crw_collect_info`, `chsc.c:
+//! chsc_process_event_information` and `chsc_process_sei_nt0`, `drivers/s390/crypto/ap_bus.c: ap_bus_cfg_chg`.)
 //!
 //! The checks, their order and the answers are those of QEMU without devices that have subchannels
 //! (`target/s390x/ioinst.c`, `hw/s390x/css.c`, `hw/vfio/ap.c`, 10.2). This module refuses to know the AP device, and who
@@ -20,15 +21,17 @@ use crate::{
 use adjunct_hypervisor::{Access, Accessed, Floating, KernelError, Operand, Result, Vcpu};
 use subchannel::{Orb, Schib};
 
-/// `CR14_CHANNEL_REPORT_SC`: the subclass of machine checks that say that a channel report is pending.
+/// The subclass of machine checks that say that a channel report is pending (`arch/s390/include/asm/ctlreg.h:
+/// CR14_CHANNEL_REPORT_SUBMASK`, 6.12).
 const CHANNEL_REPORT_SUBCLASS: u64 = 0x1000_0000;
 
 /// Machine-check-interruption code: channel report pending, nothing damaged, and all that is stored with it is valid.
 /// Vector registers and guarded storage are among that: KVM takes those back that it doesn't store
-/// (`arch/s390/kvm/interrupt.c: __write_machine_check`, 6.12 and 7.3).
+/// (`arch/s390/kvm/interrupt.c: __write_machine_check`, 6.12; in 7.3 in `arch/s390/kvm/s390`).
 const CHANNEL_REPORT_PENDING: u64 = 0x0040_0000_0000_0000 | 0x0000_0f5d_4833_0000;
 
-/// Channel report word: reporting source channel subsystem (0xb), error-recovery code "event information pending" (0).
+/// Channel report word: reporting source channel subsystem (0xb), error-recovery code "event information pending" (0)
+/// (`arch/s390/include/asm/crw.h: CRW_RSC_CSS`, `CRW_ERC_EVENT`, 6.12).
 const EVENT_INFORMATION_PENDING: u32 = 0x0b00_0000;
 
 /// The channel subsystem of one VM.
@@ -73,7 +76,8 @@ type Ends = std::result::Result<Option<u8>, Suppressed>;
 const NOT_OPERATIONAL: Option<u8> = Some(3);
 
 impl Css {
-    /// The guest's AP configuration has changed: its queues are others, or its vfio-ap device came or went. To be called
+    /// The guest's AP configuration has changed: its queues are others, or its vfio-ap device came or went (QEMU 10.2:
+    /// `hw/vfio/ap.c: vfio_ap_cfg_chg_notifier_handler`, `hw/s390x/css.c: css_generate_css_crws`). To be called
     /// after every such change, when the guest's masks are already what they will be; however often it is called, the
     /// guest is told once.
     ///
@@ -100,7 +104,8 @@ impl Css {
         *self = Self::default();
     }
 
-    /// Executes `io`, which `vcpu`, in the supervisor state, has left the guest with.
+    /// Executes `io`, which `vcpu`, in the supervisor state, has left the guest with (QEMU 10.2: `target/s390x/kvm/kvm.c:
+    /// handle_b2` and `handle_tsch`, which call the `ioinst_handle_` function of each instruction).
     ///
     /// # Errors
     /// What the host refuses.
@@ -167,6 +172,7 @@ impl Css {
         Ok(NOT_OPERATIONAL)
     }
 
+    /// `target/s390x/ioinst.c: ioinst_handle_stcrw`.
     fn store_channel_report_word(&mut self, operand: Operand, vcpu: &mut dyn Vcpu) -> Ends {
         let pending = std::mem::take(&mut self.report);
         let word = if pending { EVENT_INFORMATION_PENDING } else { 0 };
@@ -175,6 +181,7 @@ impl Css {
         Ok(Some(u8::from(!pending)))
     }
 
+    /// `target/s390x/ioinst.c: ioinst_handle_chsc`.
     fn channel_subsystem_call(&mut self, operand: Operand, vcpu: &mut dyn Vcpu) -> Ends {
         if operand.address & 0xfff != 0 {
             return Err(ProgramInterruption::Specification.into());

@@ -15,7 +15,7 @@ pub enum Intercept {
     /// SERVICE CALL (b220): for [`crate::sclp::Sclp::service_call`].
     ServiceCall(ServiceCall),
     /// DIAGNOSE (83): 0x308 is for [`crate::ipl::diagnose_308`], the rest is a specification
-    /// exception unless the VMM offers it.
+    /// exception unless the VMM offers it (QEMU: `target/s390x/kvm/kvm.c: handle_diag`).
     Diagnose {
         /// Function code: the low 16 bits of the second-operand address.
         code: u16,
@@ -33,15 +33,19 @@ pub enum Intercept {
     Ap(ApInstruction),
     /// The guest shall get this program interruption.
     Program(ProgramInterruption),
-    /// The CPU waits with every interruption disabled: nothing can wake it. The PSW is the guest's last word.
+    /// The CPU waits with every interruption disabled: nothing can wake it. The PSW is the guest's last word
+    /// (`arch/s390/kvm/interrupt.c: kvm_s390_handle_wait`, 6.12).
     DisabledWait,
-    /// A program interruption's new PSW leads to a program interruption again, for ever.
+    /// A program interruption's new PSW leads to a program interruption again, for ever
+    /// (`arch/s390/kvm/intercept.c: handle_prog`, 6.12).
     ProgramLoop,
-    /// The new PSW for program interruptions leads to an instruction that does not exist, for ever.
+    /// The new PSW for program interruptions leads to an instruction that does not exist, for ever
+    /// (`handle_operexc`).
     OperationLoop,
-    /// An external interruption's new PSW leads to an external interruption again, for ever.
+    /// An external interruption's new PSW leads to an external interruption again, for ever
+    /// (`handle_external_interrupt`).
     ExternalLoop,
-    /// The CPU has stopped itself: SIGP STOP is done.
+    /// The CPU has stopped itself: SIGP STOP is done (`handle_stop`).
     Stopped,
     /// Nothing that a VMM can act on: the guest can't go on.
     Unknown {
@@ -125,7 +129,7 @@ pub enum ApInstruction {
     Pqap,
 }
 
-/// Interception codes (`arch/s390/include/asm/kvm_host.h: ICPT_*`).
+/// Interception codes (`arch/s390/include/asm/kvm_host.h: ICPT_*`, 6.12).
 mod icptcode {
     pub(super) const INSTRUCTION: u8 = 0x04;
     pub(super) const PROGRAM: u8 = 0x08;
@@ -135,7 +139,8 @@ mod icptcode {
     pub(super) const OPERATION_EXCEPTION: u8 = 0x2c;
 }
 
-/// The instructions of opcode b2 that a VMM acts on, by their second byte, ascending.
+/// The instructions of opcode b2 that a VMM acts on, by their second byte, ascending (QEMU: `target/s390x/kvm/kvm.c:
+/// handle_b2`).
 #[rustfmt::skip]
 const B2: &[(u8, B2Instruction)] = {
     use {ApInstruction::*, B2Instruction::*, ChannelInstruction::*};
@@ -175,7 +180,7 @@ enum B2Instruction {
 pub fn decode(icptcode: u8, ipa: u16, ipb: u32, cpu: &CpuState) -> Intercept {
     match icptcode {
         icptcode::INSTRUCTION => instruction(ipa, ipb, cpu),
-        // KVM leaves these to user space only when the new PSW leads right back (`handle_prog`, `handle_operexc`).
+        // KVM leaves these to user space only when the new PSW leads right back.
         icptcode::PROGRAM => Intercept::ProgramLoop,
         icptcode::OPERATION_EXCEPTION => Intercept::OperationLoop,
         icptcode::EXTERNAL => Intercept::ExternalLoop,
@@ -233,7 +238,8 @@ fn channel_io(instruction: ChannelInstruction, ipb: u32, cpu: &CpuState) -> Chan
     ChannelIo { instruction, operand }
 }
 
-/// TEST SUBCHANNEL, which has an exit of its own, [`adjunct_hypervisor::Exit::Tsch`]; `ipb` is from there.
+/// TEST SUBCHANNEL, which has an exit of its own, [`adjunct_hypervisor::Exit::Tsch`]; `ipb` is from there (QEMU:
+/// `target/s390x/kvm/kvm.c: handle_tsch`).
 pub fn test_subchannel(ipb: u32, cpu: &CpuState) -> ChannelIo {
     channel_io(ChannelInstruction::Tsch, ipb, cpu)
 }

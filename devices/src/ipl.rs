@@ -55,7 +55,8 @@ const PAGE: u64 = 4096;
 /// protected guests (from 8) need the facility `unpack`, which is not offered: like all others they are a
 /// specification exception.
 ///
-/// On KVM the subcodes 3 and 4 come as [`adjunct_hypervisor::Exit::Reset`]: [`ResetKind::ReIpl`].
+/// On KVM the subcodes 3 and 4 come as [`adjunct_hypervisor::Exit::Reset`]: [`ResetKind::ReIpl`]
+/// (`arch/s390/kvm/diag.c: __diag_ipl_functions`, 6.12).
 pub fn diagnose_308(r1: u8, r3: u8, cpu: &CpuState, memory: &GuestMemory) -> IplAction {
     let register = |number: u8| cpu.gprs[usize::from(number & 0xf)];
     let rc = match register(r3) {

@@ -330,8 +330,9 @@ const IRQ_INFO_EVENTFD: u32 = 1 << 0;
 
 impl Drop for VfioAp {
     fn drop(&mut self) {
-        for error in self.unregister() {
-            tracing::warn!(id = self.id, %error, errno = %error.errno, "vfio-ap interrupt not unregistered");
+        // What refuses the one refuses the other.
+        if let Some(error) = self.unregister().first() {
+            tracing::warn!(id = self.id, %error, errno = %error.errno, "vfio-ap interrupts not unregistered");
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct Client(Reading<UnixStream>);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens, or not for us.
-    #[error("--api-socket {}: {}", path.display(), unconnected(source))]
+    #[error("--api-socket path={}: {}", path.display(), unconnected(source))]
     Connect {
         /// Where.
         path: PathBuf,

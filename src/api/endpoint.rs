@@ -265,7 +265,8 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 }
 
 fn json(value: &impl Serialize) -> Result<Reply, Failure> {
-    let text = serde_json::to_vec(value).map_err(|error| Failure::of(500, &error))?;
+    let mut text = serde_json::to_vec(value).map_err(|error| Failure::of(500, &error))?;
+    text.push(b'\n');
     Ok(whole(JSON, text))
 }
 

@@ -39,7 +39,8 @@ impl Failure {
 
     pub(super) fn response(self) -> Response {
         // Strings can always be written.
-        let body = serde_json::to_vec(&Refused(self.why)).unwrap_or_default();
+        let mut body = serde_json::to_vec(&Refused(self.why)).unwrap_or_default();
+        body.push(b'\n');
         Response { status: Status(self.status), content_type: JSON, body, allow: self.allow }
     }
 }
@@ -56,12 +57,14 @@ fn status_of(refusal: &Refusal) -> u16 {
     match refusal {
         Refusal::NotCreated | Refusal::NoSuchDevice { .. } => 404,
         Refusal::AlreadyCreated { .. }
+        | Refusal::Already { .. }
         | Refusal::WrongState { .. }
         | Refusal::SecondDevice { .. }
         | Refusal::Ended => 409,
-        Refusal::OtherHost { .. } | Refusal::Plan(_) => 400,
-        Refusal::Boot(error) if error.status() == ExitStatus::Refused => 400,
-        Refusal::Boot(_) | Refusal::Attach(_) | Refusal::Host(_) => 500,
+        Refusal::Plan(_) | Refusal::DeviceFiles(_) => 400,
+        // What can't be written was named by whoever asked.
+        Refusal::Boot(error) if matches!(error.status(), ExitStatus::Refused | ExitStatus::Output) => 400,
+        Refusal::Boot(_) | Refusal::Attach(_) | Refusal::Unwatched(_) | Refusal::Host(_) => 500,
         Refusal::Gone => 503,
     }
 }
@@ -89,4 +92,37 @@ pub(super) fn answer_to(unread: &Unread) -> Option<(Response, bool)> {
     };
     let goes_on = matches!(unread, Unread::LongBody { was_skipped: true });
     Some((Failure::new(status, why).response(), goes_on))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::DeviceChoice, control::VmState, machine::BuildError};
+    use adjunct_hypervisor::KernelError;
+    use std::io;
+
+    #[test]
+    fn the_status_says_whether_the_request_the_guests_state_or_the_host_is_at_fault() {
+        let state = VmState::Paused;
+        let descriptor =
+            || BuildError::Descriptor { key: "fd", number: 7, source: io::Error::from_raw_os_error(9) };
+        let sent: DeviceChoice = DeviceChoice::Descriptors { fd: 7, iommufd: 8 };
+        let kernel = || KernelError::new("KVM_RUN", "vCPU 0", libc::EFAULT);
+        for (refusal, status) in [
+            (Refusal::NotCreated, 404),
+            (Refusal::Already { state }, 409),
+            (Refusal::WrongState { state, remedy: "resume it" }, 409),
+            (Refusal::Ended, 409),
+            (Refusal::DeviceFiles(descriptor()), 400),
+            (Refusal::DeviceFiles(BuildError::Taken(sent)), 400),
+            (Refusal::Boot(descriptor().into()), 400),
+            (Refusal::Boot(BuildError::Kernel(kernel()).into()), 500),
+            (Refusal::Unwatched(io::Error::from_raw_os_error(libc::ENOSPC)), 500),
+            (Refusal::Host(kernel()), 500),
+            (Refusal::Gone, 503),
+        ] {
+            let said = format!("{refusal:?}");
+            assert_eq!(Failure::from(refusal).status, status, "{said}");
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! The guest's program: what `--kernel`, `--initrd` and `--append` name.
 
-use crate::config::{Config, Image};
+use crate::{
+    config::{Config, Image},
+    sandbox::hint,
+};
 use adjunct_devices::ipl;
 use adjunct_hypervisor::MemorySize;
 use std::{
@@ -45,16 +48,6 @@ pub enum ImageError {
         /// The guest's memory in MiB.
         memory: u64,
     },
-}
-
-/// Who may read the file need not be who may read it in adjunct's sandbox.
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "; where adjunct was started with Landlock and without this file, --landlock-rules must name it"
-        }
-        _ => "",
-    }
 }
 
 /// Reads what `config` names.

@@ -181,7 +181,7 @@ fn target(_: &Handle, arguments: Arguments) -> Result<Value, Error> {
 fn cont(handle: &Handle, arguments: Arguments) -> Result<Value, Error> {
     arguments.finish()?;
     let resumed = match handle.resume() {
-        Err(Refusal::WrongState { state: VmState::Running, .. }) => Ok(()),
+        Err(Refusal::Already { state: VmState::Running }) => Ok(()),
         Err(Refusal::WrongState { state: VmState::Created, .. }) => handle.boot(),
         other => other,
     };
@@ -192,7 +192,9 @@ fn cont(handle: &Handle, arguments: Arguments) -> Result<Value, Error> {
 fn stop(handle: &Handle, arguments: Arguments) -> Result<Value, Error> {
     arguments.finish()?;
     match handle.pause() {
-        Ok(()) | Err(Refusal::WrongState { .. } | Refusal::NotCreated) => Ok(done()),
+        Ok(()) | Err(Refusal::Already { .. } | Refusal::WrongState { .. } | Refusal::NotCreated) => {
+            Ok(done())
+        }
         Err(refusal) => Err(refused(&refusal)),
     }
 }

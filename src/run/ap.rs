@@ -7,7 +7,6 @@ use crate::{
     control::{DeviceInfo, Refusal},
     counts::ApHappening,
     event::{DetachReason, Event},
-    guest::RunError,
     machine::{
         ap::{ApSlot, Change, Unplugged, names, source},
         chain,
@@ -136,24 +135,24 @@ impl Loop<'_> {
         let _ = self.unplug_ap(DetachReason::HostRequest, ops);
     }
 
-    /// Gives the guest an AP device.
+    /// Gives the guest an AP device. Files that came with `option` and are not the device's now are closed at the end.
     pub(super) fn add_device(
         &mut self,
-        option: &VfioApOption,
+        option: VfioApOption,
         ops: &mut EventOps,
     ) -> Result<DeviceInfo, Refusal> {
         if let Some(present) = self.ap.device() {
             let present = present.id().to_owned();
             return Err(Refusal::SecondDevice { asked: option.choice.to_string(), present });
         }
-        let (planned, warnings) = device_for(&self.model, option, self.host)?;
+        let (planned, warnings) = device_for(&self.model, &option, self.host)?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let attached = self.attach(&planned)?;
         self.ap.take_in(planned, attached);
         if let Err(error) = watch(ops, watched(&self.ap)) {
             // Unheard it would never go back to a host that wants it.
             self.close_ap();
-            return Err(Refusal::Boot(RunError::Loop(io::Error::other(error))));
+            return Err(Refusal::Unwatched(io::Error::other(error)));
         }
         self.ap.look(&*self.host.sysfs);
         self.look_regularly();
@@ -166,7 +165,7 @@ impl Loop<'_> {
     }
 
     fn attach(&mut self, planned: &PlannedDevice) -> Result<Attached, Refusal> {
-        let source = source(&planned.choice).map_err(|error| Refusal::Boot(RunError::Build(error)))?;
+        let source = source(&planned.choice).map_err(Refusal::DeviceFiles)?;
         let attach = |(vm, source, id): (Arc<dyn Vm>, ApSource, String)| {
             let attached = VfioAp::attach(&*vm, source, id);
             // The VM comes last: a device goes before the VM it is in.

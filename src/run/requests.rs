@@ -23,10 +23,7 @@ impl Loop<'_> {
         }
         match mailbox.next() {
             Some(Request::AddDevice(device, reply)) => {
-                let answer = self.add_device(&device, ops);
-                // Who is answered finds the files closed that came with it.
-                drop(device);
-                reply.send(answer);
+                reply.send(self.add_device(device, ops));
             }
             Some(Request::RemoveDevice(id, reply)) => reply.send(self.remove_device(&id, ops)),
             Some(Request::Create(_, reply)) => {
@@ -73,8 +70,8 @@ impl Loop<'_> {
                 return;
             }
             (Act::Boot, VmState::Paused) => wrong(VmState::Paused, "resume it, or shut it down first"),
-            (Act::Boot, state) => wrong(state, "shut it down first"),
-            (Act::Pause, VmState::Paused) => wrong(VmState::Paused, "resume it first"),
+            (Act::Boot, state) => wrong(state, "reboot it, or shut it down first"),
+            (Act::Pause, state @ VmState::Paused) => Err(Refusal::Already { state }),
             (Act::Pause, _) => {
                 self.seats.pause();
                 self.stop_clock();
@@ -85,7 +82,7 @@ impl Loop<'_> {
                 self.go_on();
                 Ok(())
             }
-            (Act::Resume, state) => wrong(state, "pause it first"),
+            (Act::Resume, state) => Err(Refusal::Already { state }),
             (Act::Reset, _) => self.reset_from_outside(),
             (Act::Reboot, state) => self.reset_from_outside().inspect(|()| {
                 if state == VmState::Paused {

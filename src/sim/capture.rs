@@ -50,7 +50,8 @@ sysfs tells tar wrong sizes and has files that nobody can read, so it
 complains, and may end with status 1:
   mkdir -p proc/sys/kernel && cat /proc/cpuinfo > proc/cpuinfo &&
     uname -r > proc/sys/kernel/osrelease
-  tar --ignore-failed-read -czf ap.tgz -C / sys/bus/ap sys/devices/ap sys/devices/vfio_ap -C \"$PWD\" proc";
+  tar --ignore-failed-read -czf ap.tgz -C / sys/bus/ap sys/devices/ap \\
+    sys/devices/vfio_ap -C \"$PWD\" proc";
 
 /// What is said of every host.
 const NEVER: &str = "\

@@ -34,8 +34,7 @@ impl ControlError {
     /// What the caller of `adjunct` is told.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::InUse(_) => ExitStatus::Refused,
-            Self::Socket { .. } => ExitStatus::Refused,
+            Self::InUse(_) | Self::Socket { .. } => ExitStatus::Refused,
         }
     }
 }

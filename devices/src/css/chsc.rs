@@ -2,7 +2,8 @@
 //!
 //! All numbers in the blocks are big-endian. Commands that Linux issues and that are not here (it asks for more with
 //! channel paths, QDIO and storage-class memory) are answered with the response code for commands that are not
-//! installed, upon which it does without (`drivers/s390/cio/chsc.c: chsc_error_from_response`).
+//! installed, upon which it does without (`drivers/s390/cio/chsc.c: chsc_error_from_response`, 6.12). Commands, checks and
+//! characteristics are those of QEMU's `target/s390x/ioinst.c: ioinst_handle_chsc`.
 
 use super::{Css, subchannel::IMAGE};
 use crate::ProgramInterruption;
@@ -101,7 +102,7 @@ impl Request {
         image == 0 || given && image == IMAGE
     }
 
-    /// No channel path is there, so none is described.
+    /// No channel path is there, so none is described (`ioinst_handle_chsc_scpd`).
     fn channel_path_description(&self) -> Response {
         const RESERVED: [u32; 3] = [0xc000_f000, 0xffff_ff00, u32::MAX];
         const FORMAT: u32 = 0x0f00_0000;
@@ -129,7 +130,9 @@ impl Request {
         Response { code, parameter, data: Vec::new() }
     }
 
-    /// The AP configuration has changed, or nothing has. What it has changed to is for the guest to ask with PQAP.
+    /// The AP configuration has changed, or nothing has. What it has changed to is for the guest to ask with PQAP
+    /// (`ioinst_handle_chsc_sei`, `hw/vfio/ap.c: ap_chsc_sei_nt0_get_event`; Linux: `drivers/s390/cio/chsc.c:
+    /// chsc_process_sei_nt0`, 6.12).
     fn event_information(&self, css: &mut Css) -> Response {
         /// Flags (no more events), validity, reporting source "accessibility of an adapter", content code "AP
         /// configuration".
@@ -145,7 +148,8 @@ impl Request {
         Response { code: code::DONE, parameter: 0, data: AP_CONFIGURATION_CHANGED.to_vec() }
     }
 
-    /// The characteristics of QEMU's channel subsystem, which Linux knows to do without what is not there.
+    /// The characteristics of QEMU's channel subsystem, which Linux knows to do without what is not there
+    /// (`ioinst_handle_chsc_scsc`).
     fn characteristics(&self) -> Response {
         const RESERVED: [u32; 3] = [0xdff0_00ff, u32::MAX, u32::MAX];
         const FORMAT: u32 = 0x000f_0000;
@@ -183,7 +187,7 @@ impl Request {
     }
 
     /// Multiple images of the channel subsystem, or multiple sets of subchannels, can be enabled; both then have nothing
-    /// in them.
+    /// in them (`ioinst_handle_chsc_sda`).
     fn domain_attributes(&self, css: &mut Css) -> Response {
         const LENGTH: u16 = 0x0400;
         const RESERVED: u32 = 0xf0ff_0000;

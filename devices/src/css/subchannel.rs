@@ -1,5 +1,5 @@
 //! Operands of instructions for subchannels and channel paths, none of which is there: what is looked at before that is
-//! found out. Masks are those of QEMU's `include/hw/s390x/ioinst.h`.
+//! found out. Functions and masks are those of QEMU's `target/s390x/ioinst.c` and `include/hw/s390x/ioinst.h`.
 
 use crate::ProgramInterruption;
 
@@ -8,7 +8,7 @@ pub(super) const SCHIB: u32 = 52;
 /// Bytes of an interruption-response block without extended measurements.
 pub(super) const IRB: u32 = 64;
 
-/// The image of the channel subsystem that there is; no image 0 is, which stands for it.
+/// The image of the channel subsystem that there is; no image 0 is, which stands for it (QEMU: `VIRTUAL_CSSID`).
 pub(super) const IMAGE: u8 = 0xfe;
 
 type Checked = Result<(), ProgramInterruption>;
@@ -18,7 +18,8 @@ fn operand(valid: bool) -> Checked {
     if valid { Ok(()) } else { Err(ProgramInterruption::Operand) }
 }
 
-/// A subchannel-identification word: bit 15 of the word one, and no image named unless it says so.
+/// A subchannel-identification word: bit 15 of the word one, and no image named unless it says so
+/// (`ioinst_disassemble_sch_ident`).
 pub(super) fn check_id(gr1: u64) -> Checked {
     const ONE: u64 = 0x0001_0000;
     const IMAGE_IS_GIVEN: u64 = 0x0008_0000;
@@ -26,19 +27,19 @@ pub(super) fn check_id(gr1: u64) -> Checked {
     operand(gr1 & ONE != 0 && (gr1 & IMAGE_IS_GIVEN != 0 || gr1 & IMAGE_ID == 0))
 }
 
-/// RESET CHANNEL PATH: the image must be there; with one image only it is image 0.
+/// RESET CHANNEL PATH: the image must be there; with one image only it is image 0 (`ioinst_handle_rchp`).
 pub(super) fn check_path(gr1: u64, images: bool) -> Checked {
     const RESERVED: u64 = 0xff00_ff00;
     let [.., image, _, _] = gr1.to_be_bytes();
     operand(gr1 & RESERVED == 0 && image == if images { IMAGE } else { 0 })
 }
 
-/// SET ADDRESS LIMIT.
+/// SET ADDRESS LIMIT (`ioinst_handle_sal`).
 pub(super) fn check_limit(gr1: u64) -> Checked {
     operand(gr1 & 0x8000_ffff == 0)
 }
 
-/// SET CHANNEL MONITOR: where it measures must be aligned, if that is set.
+/// SET CHANNEL MONITOR: where it measures must be aligned, if that is set (`ioinst_handle_schm`).
 pub(super) fn check_monitor(gr1: u64, gr2: u64) -> Checked {
     const RESERVED: u64 = 0x0fff_fffc;
     const MEASURE: u64 = 2;
@@ -50,6 +51,7 @@ pub(super) fn check_monitor(gr1: u64, gr2: u64) -> Checked {
 pub(super) struct Schib(pub(super) [u8; SCHIB as usize]);
 
 impl Schib {
+    /// `ioinst_schib_valid`.
     pub(super) fn check(&self) -> Checked {
         const FLAGS_RESERVED: u16 = 0xc300;
         const RESERVED: u32 = 0xff1f_fff8;
@@ -72,6 +74,7 @@ impl Schib {
 pub(super) struct Orb(pub(super) [u8; 12]);
 
 impl Orb {
+    /// `ioinst_orb_valid`.
     pub(super) fn check(&self) -> Checked {
         const CONTROL_RESERVED: u8 = 0x04;
         /// Reserved, and modified indirect data addressing, which is not there.

@@ -1,4 +1,4 @@
-//! What Linux wants from its loader (`arch/s390/include/uapi/asm/setup.h`, QEMU: `hw/s390x/ipl.c`).
+//! What Linux wants from its loader (`arch/s390/include/asm/setup.h: struct parmarea`, 6.12; QEMU: `hw/s390x/ipl.c`).
 
 use super::image::{LoadError, end_of};
 use adjunct_hypervisor::GuestMemory;
@@ -19,7 +19,7 @@ mod parameters {
     pub(super) const COMMAND_LINE: u64 = 0x1_0480;
 }
 
-/// Room for the command line, with its NUL, in kernels that do not say.
+/// Room for the command line, with its NUL, in kernels that do not say (`LEGACY_COMMAND_LINE_SIZE`).
 const OLD_COMMAND_LINE_SIZE: u64 = 896;
 const INITRD: u64 = 0x80_0000;
 const MIB: u64 = 1 << 20;
