@@ -6,12 +6,13 @@
 
 mod answer;
 
-pub use answer::{Counters, DeviceInfo, HostInfo, VcpuInfo, VcpuState, VmInfo, VmState};
+pub use answer::{Counters, HostInfo, VcpuInfo, VcpuState, VmInfo, VmState};
 
 use crate::{
     config::{Config, VfioApOption},
-    guest::RunError,
     host::Host,
+    machine::DeviceInfo,
+    outcome::RunError,
     plan::{PlanError, cpu_of},
 };
 use adjunct_devices::vfio_ap::AttachError;

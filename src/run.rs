@@ -24,8 +24,9 @@ use crate::{
     counts::Counts,
     event::Events,
     host::Host,
-    machine::{Machine, Model, Reload, ap::ApSlot},
+    machine::{Machine, Reload, ap::ApSlot},
     outcome::Outcome,
+    plan::Model,
     sandbox,
     signals::{Ending, Signals},
 };

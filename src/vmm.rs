@@ -9,16 +9,17 @@
 //! ```
 
 use crate::{
+    chain::chain,
     config::{Config, ConsoleTarget},
-    console::{self, Console, Stop},
+    console::{self, Console},
     control::{Act, Counters, Mailbox, Question, Refusal, Reply, Request, VmInfo, VmState, answer_for_host},
     counts::{ApHappening, Counts},
     event::{EndCause, Event, Events},
     exit_status::ExitStatus,
-    guest::RunError,
     host::Host,
-    machine::{Machine, chain},
-    outcome::Outcome,
+    machine::Machine,
+    outcome::{Outcome, RunError},
+    output::Stop,
     plan::plan,
     run::{self, Ended, Managed, Order, Watch},
     sandbox::{self, Files},

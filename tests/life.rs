@@ -6,12 +6,12 @@ use crate::{
     qmp::client::Guest,
 };
 use adjunct::{
+    chain::chain,
     config::{Config, Image, VfioApOption},
     control::{Handle, Refusal, VcpuState, VmState, mailbox},
     event::{DetachReason, Event, Events, Reset, Subscription},
     exit_status::ExitStatus,
     host::{Host, builtin},
-    machine::chain,
     vmm::{After, Vmm},
 };
 use adjunct_ap::Sysfs;

@@ -1,9 +1,6 @@
 //! What adjunct gives up, tried by somebody who has taken a thread of it over.
 
-use adjunct::{
-    management::Management,
-    sandbox::{self, Access, Files, Sandbox, Thread},
-};
+use adjunct::sandbox::{self, Access, Files, Sandbox, Thread};
 use clap::{Args, FromArgMatches};
 use libc::{O_NONBLOCK, SYS_openat};
 use nix::{
@@ -99,7 +96,7 @@ fn attack(what: &str) {
 
 /// Does `what` in a thread of this `kind`, sandboxed as `words` say.
 fn in_a_thread(words: &[&str], kind: Thread, what: impl FnOnce() + Send) {
-    sandbox_of(words).begin(&Management::default(), None).expect("the kernel has seccomp");
+    sandbox_of(words).begin(&[], None).expect("the kernel has seccomp");
     thread::scope(|scope| {
         let taken = thread::Builder::new().name("taken".to_owned()).spawn_scoped(scope, move || {
             sandbox::enter(kind).expect("a filter that the kernel takes");
@@ -232,7 +229,7 @@ fn other_files_are_out_of_reach(test: &str) {
     fs::create_dir(path("below")).expect("writable");
     fs::write(path("below/deep"), "deep").expect("writable");
     let sandbox = sandbox_of(&["--seccomp", "false", "--landlock", "true"]);
-    sandbox.begin(&Management::default(), None).expect("nothing is refused");
+    sandbox.begin(&[], None).expect("nothing is refused");
     let mut files = Files::default();
     files.keep_path(path("given"), Access::Read);
     files.keep_path(path("console"), Access::Write);

@@ -3,14 +3,13 @@
 use super::Event;
 use crate::{
     config::EventTarget,
-    console::{Patient, Stop},
+    output::{Output, Stop},
 };
 use adjunct_hypervisor::descriptor;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::{
-    collections::VecDeque,
     fs::File,
-    io::{self, Write},
+    io,
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -80,7 +79,7 @@ pub struct Events {
 #[derive(Debug)]
 struct Monitor {
     target: EventTarget,
-    sink: Mutex<Sink>,
+    file: Mutex<Output<File>>,
 }
 
 impl Events {
@@ -95,16 +94,15 @@ impl Events {
             EventTarget::Descriptor(number) => descriptor::inherit(*number).map(File::from),
         };
         let file = file.map_err(|source| EventsError { target: target.clone(), source })?;
-        let file = Patient { output: file, stop: Vec::new() };
-        let sink = Mutex::new(Sink { file, backlog: VecDeque::new(), lost: None });
-        let monitor = Monitor { target: target.clone(), sink };
+        let file = Mutex::new(Output::new(file, Vec::new()));
+        let monitor = Monitor { target: target.clone(), file };
         Ok(Self { monitor: Some(monitor), ..Self::default() })
     }
 
     /// Once `stop` is readable, a reader who sleeps is waited for no more: what he has no room for is lost.
     pub fn stop_waiting_at(&self, stop: Stop) {
         if let Some(monitor) = &self.monitor {
-            monitor.lock().file.stop.push(stop);
+            monitor.lock().stop_waiting_at(stop);
         }
     }
 
@@ -140,7 +138,7 @@ impl Events {
             Err(TrySendError::Disconnected(_)) => false,
         });
         if let Some(monitor) = &self.monitor {
-            monitor.lock().send(event);
+            monitor.send(event);
         }
     }
 
@@ -150,55 +148,31 @@ impl Events {
     /// [`EventsError`] with the first failure.
     pub fn all_written(&self) -> Result<(), EventsError> {
         let Some(monitor) = &self.monitor else { return Ok(()) };
-        let lost = monitor.lock().lost.take();
+        let lost = monitor.lock().lost();
         lost.map_or(Ok(()), |source| Err(EventsError { target: monitor.target.clone(), source }))
     }
 }
 
 impl Monitor {
-    fn lock(&self) -> MutexGuard<'_, Sink> {
-        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Output<File>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes an event, or keeps it until there is room; waits for that only at the end.
+    fn send(&self, event: &Event) {
+        let file = self.lock();
+        let push_out =
+            || if matches!(event, Event::Ended { .. }) { file.wait(None) } else { file.push_out() };
+        push_out();
+        if !file.keep_within(MOST_BACKLOG, &event.line()) {
+            file.lose(io::Error::other("its reader has left too many events unread"));
+        }
+        push_out();
     }
 }
 
 /// How many bytes of events wait for a reader who is slow; one event always may.
 const MOST_BACKLOG: usize = 1 << 20;
-
-/// The file that events are written to.
-#[derive(Debug)]
-struct Sink {
-    file: Patient<File>,
-    /// What its reader had no room for.
-    backlog: VecDeque<u8>,
-    lost: Option<io::Error>,
-}
-
-impl Sink {
-    /// Writes an event, or keeps it until there is room; waits for that only at the end.
-    fn send(&mut self, event: &Event) {
-        let is_last = matches!(event, Event::Ended { .. });
-        self.push_out(is_last);
-        let line = event.line();
-        if !self.backlog.is_empty() && self.backlog.len() + line.len() > MOST_BACKLOG {
-            self.lost.get_or_insert_with(|| io::Error::other("its reader has left too many events unread"));
-            return;
-        }
-        self.backlog.extend(line);
-        self.push_out(is_last);
-    }
-
-    fn push_out(&mut self, wait: bool) {
-        while !self.backlog.is_empty() && (wait || self.file.takes_now()) {
-            match self.file.write(self.backlog.as_slices().0) {
-                Ok(written) => drop(self.backlog.drain(..written)),
-                Err(error) => {
-                    self.lost.get_or_insert(error);
-                    self.backlog.clear();
-                }
-            }
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

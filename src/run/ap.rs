@@ -3,15 +3,16 @@
 
 use super::{Loop, token};
 use crate::{
+    chain::chain,
     config::VfioApOption,
-    control::{DeviceInfo, Refusal},
+    control::Refusal,
     counts::ApHappening,
     event::{DetachReason, Event},
-    guest::RunError,
     machine::{
+        DeviceInfo,
         ap::{ApSlot, Change, Unplugged, names, source},
-        chain,
     },
+    outcome::RunError,
     plan::{PlannedDevice, device_for},
 };
 use adjunct_devices::vfio_ap::{Attached, VfioAp};

@@ -1,7 +1,7 @@
 //! What is typed at the guest's console.
 
 use super::Loop;
-use crate::{console::input::Wish, machine::chain, outcome::Outcome, signals::Ending};
+use crate::{chain::chain, console::input::Wish, outcome::Outcome, signals::Ending};
 use adjunct_devices::sclp::InputTaken;
 
 impl Loop<'_> {

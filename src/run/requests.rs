@@ -2,10 +2,10 @@
 
 use super::{IPL_CPU, Loop, Managed, Order};
 use crate::{
+    chain::chain,
     config::Config,
     control::{Act, Counters, Question, Refusal, Reply, Request, VmInfo, VmState, answer_for_host},
     event::Event,
-    machine::chain,
     outcome::Outcome,
 };
 use adjunct_devices::ipl::ResetKind;

@@ -8,7 +8,11 @@ use super::{
     control::{ControlError, serve},
     daemon::{self, Background},
 };
-use crate::{exit_status::ExitStatus, signals::Signals};
+use crate::{
+    exit_status::ExitStatus,
+    mounts::{NAME, Shown},
+    signals::Signals,
+};
 use adjunct_simulator::{
     HostFile, HostFileError, SimHost,
     share::{Served, TimeKeeper},
@@ -20,8 +24,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     unistd::geteuid,
 };
-use point::{MountPoint, NAME};
-pub(crate) use point::{Shown, shown_at};
+use point::MountPoint;
 use std::{
     fs::File,
     io::{self, PipeReader},
