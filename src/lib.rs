@@ -40,3 +40,4 @@ pub mod signals;
 pub mod sim;
 pub mod socket;
 pub mod vmm;
+mod wait;

@@ -24,10 +24,7 @@ use crate::{
     run::{self, Ended, Managed, Order, Watch},
     sandbox::{self, Files},
     signals::Signals,
-};
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
+    wait::until_readable,
 };
 use std::{os::fd::AsFd, sync::Arc};
 
@@ -116,13 +113,8 @@ impl<'a> Vmm<'a> {
 
     /// Waits for a request, or for the signal that ends us.
     fn wait(&self) -> Result<Option<Outcome>, RunError> {
-        let file = |file| PollFd::new(file, PollFlags::POLLIN);
-        let mut files = vec![file(self.mailbox.as_fd())];
-        files.extend(self.signals.iter().map(|signals| file(signals.as_fd())));
-        match poll(&mut files, PollTimeout::NONE) {
-            Err(errno) if errno != Errno::EINTR => return Err(RunError::Loop(errno.into())),
-            _ => {}
-        }
+        let signals = self.signals.as_ref().map(|signals| signals.as_fd());
+        until_readable([Some(self.mailbox.as_fd()), signals]).map_err(RunError::Loop)?;
         Ok(self.signals.as_ref().and_then(|signals| signals.take()).map(Outcome::Signal))
     }
 

@@ -44,7 +44,7 @@ const ROWS: &[&[&str]] = &[
     &["plan", "sandbox"],
     &["console", "event", "host", "socket"],
     &["config", "logging"],
-    &["chain", "exit_status", "lossy", "mounts", "option", "output"],
+    &["chain", "exit_status", "lossy", "mounts", "option", "output", "wait"],
 ];
 
 /// Names that say nothing about what is inside.

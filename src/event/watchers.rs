@@ -4,15 +4,15 @@ use super::Event;
 use crate::{
     config::EventTarget,
     output::{Output, Stop},
+    wait::Flag,
 };
 use adjunct_hypervisor::descriptor;
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::{
     fs::File,
     io,
     os::fd::{AsFd, BorrowedFd},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         mpsc::{self, Receiver, SyncSender, TrySendError},
     },
 };
@@ -24,16 +24,15 @@ const MOST_UNREAD: usize = 1024;
 #[derive(Debug)]
 pub struct Subscription {
     events: Receiver<Event>,
-    ready: Arc<EventFd>,
+    ready: Flag,
 }
 
 impl Subscription {
     /// The next event, if one is there.
     pub fn next_now(&self) -> Option<Event> {
-        // Before looking: what comes after this makes the descriptor readable again.
-        let _ = self.ready.read();
+        self.ready.lower();
         let event = self.events.try_recv().ok()?;
-        let _ = self.ready.write(1);
+        self.ready.raise();
         Some(event)
     }
 }
@@ -57,7 +56,7 @@ impl AsFd for Subscription {
 #[derive(Debug)]
 struct Subscriber {
     to: SyncSender<Event>,
-    ready: Arc<EventFd>,
+    ready: Flag,
 }
 
 /// Events that can't be written.
@@ -116,8 +115,7 @@ impl Events {
     /// # Errors
     /// There is no eventfd to be had.
     pub fn subscribe(&self) -> io::Result<Subscription> {
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let ready = Arc::new(EventFd::from_flags(flags)?);
+        let ready = Flag::new()?;
         let (to, events) = mpsc::sync_channel(MOST_UNREAD);
         self.lock().push(Subscriber { to, ready: ready.clone() });
         Ok(Subscription { events, ready })
@@ -132,7 +130,7 @@ impl Events {
         tracing::info!("{}", serde_json::to_string(event).unwrap_or_default());
         self.lock().retain(|subscriber| match subscriber.to.try_send(event.clone()) {
             Ok(()) | Err(TrySendError::Full(_)) => {
-                let _ = subscriber.ready.write(1);
+                subscriber.ready.raise();
                 true
             }
             Err(TrySendError::Disconnected(_)) => false,

@@ -12,6 +12,7 @@ use crate::{
     exit_status::ExitStatus,
     mounts::{NAME, Shown},
     signals::Signals,
+    wait::until_readable,
 };
 use adjunct_simulator::{
     HostFile, HostFileError, SimHost,
@@ -20,10 +21,7 @@ use adjunct_simulator::{
 use clap::Args;
 use files::Files;
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    unistd::geteuid,
-};
+use nix::unistd::geteuid;
 use point::MountPoint;
 use std::{
     fs::File,
@@ -232,12 +230,5 @@ const THREADS: usize = 2;
 
 /// Until a signal comes or it is unmounted.
 fn wait(signals: &Signals, mounted: &PipeReader) -> Result<(), MountError> {
-    let mut files = [signals.as_fd(), mounted.as_fd()].map(|file| PollFd::new(file, PollFlags::POLLIN));
-    loop {
-        match poll(&mut files, PollTimeout::NONE) {
-            Err(nix::errno::Errno::EINTR) => {}
-            Ok(_) => return Ok(()),
-            Err(errno) => return Err(MountError::Wait(errno.into())),
-        }
-    }
+    until_readable([signals.as_fd(), mounted.as_fd()]).map(drop).map_err(MountError::Wait)
 }
