@@ -217,4 +217,15 @@ mod tests {
         assert!(output.lost().is_none());
         drop(stop);
     }
+
+    #[test]
+    fn what_waits_is_bounded_but_one_thing_always_may() {
+        let (_reader, writer) = io::pipe().expect("a pipe");
+        let output = Output::new(writer, Vec::new());
+        assert!(output.keep_within(2, b"one"), "nothing waits yet");
+        assert!(!output.keep_within(3, b"!"));
+        assert!(output.keep_within(4, b"!"));
+        output.push_out();
+        assert!(output.keep_within(2, b"one"), "nothing waits any more");
+    }
 }

@@ -1,6 +1,6 @@
 //! Work that may take long, done by a thread that has what it works on meanwhile.
 
-use super::{Loop, Managed};
+use super::{End, Loop, Managed};
 use crate::{
     outcome::Outcome,
     wait::{Flag, until_readable},
@@ -103,7 +103,7 @@ impl Loop<'_> {
         // It has nothing more to do. What it panics with it has said itself.
         let _ = errand.thread.join();
         if result.is_err() {
-            self.outcome = Some(Outcome::Fault("its thread for the vfio-ap device has broken off"));
+            self.end.note(End::By(Outcome::Fault("its thread for the vfio-ap device has broken off")));
         }
         result.ok()
     }
@@ -134,10 +134,14 @@ impl Loop<'_> {
         ];
         // Whoever asks is served when we are back in the loop.
         let [_, is_asked, ..] = until_readable(files).unwrap_or_default();
-        self.asked_to_end |= is_asked;
+        if is_asked {
+            self.end.note(End::Asked);
+        }
         self.answer_question();
         self.serve_input();
-        self.signalled |= self.watch.signals.is_some_and(|signals| signals.take().is_some());
+        if self.watch.signals.is_some_and(|signals| signals.take().is_some()) {
+            self.end.note(End::Signalled);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is typed at the guest's console.
 
-use super::Loop;
+use super::{End, Loop};
 use crate::{chain::chain, console::input::Wish, outcome::Outcome, signals::Ending};
 use adjunct_devices::sclp::InputTaken;
 
@@ -24,7 +24,7 @@ impl Loop<'_> {
             match self.watch.signals {
                 // A console that waits for its reader hears of it too.
                 Some(signals) => signals.ask(),
-                None => self.outcome = Some(Outcome::Signal(Ending::Asked)),
+                None => self.end.note(End::By(Outcome::Signal(Ending::Asked))),
             }
         }
     }
