@@ -41,8 +41,9 @@ const ROWS: &[&[&str]] = &[
     &["control"],
     &["outcome"],
     &["machine", "signals"],
-    &["plan", "sandbox"],
-    &["console", "event", "host", "socket"],
+    &["console", "plan"],
+    &["sandbox"],
+    &["event", "host", "socket"],
     &["config", "logging"],
     &["chain", "exit_status", "lossy", "mounts", "option", "output", "wait"],
 ];
