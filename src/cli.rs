@@ -2,14 +2,16 @@
 
 use crate::{
     config::{Config, ConsoleTarget, EventTarget, HostChoice, Image, MOST_CPUS, MachineOption, VfioApOption},
+    cpu::CpuCommand,
     ctl::CtlArgs,
+    logging::{Logging, Verbosity},
     management::Management,
     sandbox::Sandbox,
     sim::SimCommand,
 };
 use adjunct_cpu_model::CpuSpec;
 use adjunct_hypervisor::MemorySize;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use std::{ffi::OsString, path::PathBuf};
 
 /// A VMM for s390x that gives IBM Z crypto adapters (vfio-ap) to a guest.
@@ -78,43 +80,6 @@ pub enum Command {
     Man {
         /// The directory; it must exist
         directory: PathBuf,
-    },
-}
-
-/// What can be asked about CPU models.
-#[derive(Debug, Subcommand)]
-pub enum CpuCommand {
-    /// List all CPU models, oldest first
-    List {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show a CPU model: its base, default and full features
-    Show {
-        /// Name of the model, for example z14 or gen16a
-        name: String,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Compare two CPUs: identical, superset, subset or incompatible
-    Compare {
-        /// A CPU as --cpu takes it, for example z14,ap=on
-        #[arg(value_name = "CPU")]
-        a: CpuSpec,
-        /// Another one
-        #[arg(value_name = "OTHER")]
-        b: CpuSpec,
-    },
-    /// Show the CPU that two CPUs can both be: what a guest needs to run on either
-    Baseline {
-        /// A CPU as --cpu takes it
-        #[arg(value_name = "CPU")]
-        a: CpuSpec,
-        /// Another one
-        #[arg(value_name = "OTHER")]
-        b: CpuSpec,
     },
 }
 
@@ -233,26 +198,6 @@ struct OutsideArgs {
 fn cpus(text: &str) -> Result<u16, String> {
     let number = text.parse().ok().filter(|number| (1..=MOST_CPUS).contains(number));
     number.ok_or_else(|| format!("write a number from 1 to {MOST_CPUS}"))
-}
-
-/// How much is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Verbosity {
-    /// Warnings and refusals.
-    Warn,
-    /// What is done.
-    Info,
-    /// Each intercept.
-    Debug,
-}
-
-/// Where messages go and how many.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Logging {
-    /// How much is said.
-    pub verbosity: Verbosity,
-    /// A file instead of stderr.
-    pub file: Option<PathBuf>,
 }
 
 impl OutsideArgs {

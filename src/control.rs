@@ -6,14 +6,15 @@
 
 mod answer;
 
-pub use answer::{Counters, DeviceInfo, HostInfo, VcpuInfo, VcpuState, VmInfo, VmState};
+pub use answer::{Counters, HostInfo, VcpuInfo, VcpuState, VmInfo, VmState};
 
 use crate::{
     config::{Config, VfioApOption},
-    guest::RunError,
     host::Host,
-    machine::BuildError,
+    machine::{BuildError, DeviceInfo},
+    outcome::RunError,
     plan::{PlanError, cpu_of},
+    wait::Flag,
 };
 use adjunct_devices::vfio_ap::AttachError;
 use adjunct_hypervisor::KernelError;
@@ -185,7 +186,7 @@ impl Drop for AskedToEnd {
 #[derive(Clone, Debug)]
 pub struct Handle {
     requests: Sender<Request>,
-    ready: Arc<EventFd>,
+    ready: Flag,
     ends: Arc<EventFd>,
 }
 
@@ -195,7 +196,7 @@ pub struct Mailbox {
     requests: Receiver<Request>,
     /// What was passed over by [`Mailbox::next_question`], in order.
     passed_over: RefCell<VecDeque<Request>>,
-    ready: Arc<EventFd>,
+    ready: Flag,
     ends: Arc<EventFd>,
 }
 
@@ -204,9 +205,9 @@ pub struct Mailbox {
 /// # Errors
 /// There is no eventfd to be had.
 pub fn mailbox() -> io::Result<(Handle, Mailbox)> {
-    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-    let ready = Arc::new(EventFd::from_flags(flags)?);
-    let ends = Arc::new(EventFd::from_flags(flags | EfdFlags::EFD_SEMAPHORE)?);
+    let ready = Flag::new()?;
+    let counting = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_SEMAPHORE;
+    let ends = Arc::new(EventFd::from_flags(counting)?);
     let (sender, requests) = mpsc::channel();
     let handle = Handle { requests: sender, ready: ready.clone(), ends: ends.clone() };
     Ok((handle, Mailbox { requests, passed_over: RefCell::default(), ready, ends }))
@@ -215,8 +216,7 @@ pub fn mailbox() -> io::Result<(Handle, Mailbox)> {
 impl Mailbox {
     /// The next request, if one is there.
     pub(crate) fn next(&self) -> Option<Request> {
-        // Before looking: what comes after this makes the descriptor readable again.
-        let _ = self.ready.read();
+        self.ready.lower();
         let next = self.passed_over.borrow_mut().pop_front().or_else(|| self.requests.try_recv().ok());
         if next.is_some() {
             // There may be more behind it; whoever looks for one at a time must hear of it again.
@@ -228,7 +228,7 @@ impl Mailbox {
     /// The next question, for whoever can't do anything else now. What is before it is passed over, and not forgotten:
     /// [`Mailbox::look_again`] when that can be done again.
     pub(crate) fn next_question(&self) -> Option<Question> {
-        let _ = self.ready.read();
+        self.ready.lower();
         while let Ok(request) = self.requests.try_recv() {
             if let Request::Question(question) = request {
                 self.look_again();
@@ -241,7 +241,7 @@ impl Mailbox {
 
     /// Makes the descriptor readable once more: there may be requests.
     pub(crate) fn look_again(&self) {
-        let _ = self.ready.write(1);
+        self.ready.raise();
     }
 
     /// Readable from when somebody asks to end the guest until that is answered. Whoever waits for anything else that may
@@ -400,7 +400,7 @@ impl Handle {
     ) -> Result<T, Refusal> {
         let (to, answer) = mpsc::channel();
         self.requests.send(request(Reply { to, _end: end })).map_err(|_| Refusal::Gone)?;
-        let _ = self.ready.write(1);
+        self.ready.raise();
         answer.recv().unwrap_or(Err(Refusal::Gone))
     }
 }

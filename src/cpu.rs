@@ -1,12 +1,50 @@
 //! `adjunct cpu`: the CPU models as text and as JSON. Needs no host.
 
-use crate::{cli::CpuCommand, exit_status::ExitStatus};
+use crate::exit_status::ExitStatus;
 use adjunct_cpu_model::{
     Cpu, CpuSpec, FeatureSet, Model, ModelChoice, NoBaseline, ParseError, Property, Relation, ResolveError,
     baseline, compare,
 };
+use clap::Subcommand;
 use serde::Serialize;
 use std::fmt::Write;
+
+/// What can be asked about CPU models.
+#[derive(Debug, Subcommand)]
+pub enum CpuCommand {
+    /// List all CPU models, oldest first
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a CPU model: its base, default and full features
+    Show {
+        /// Name of the model, for example z14 or gen16a
+        name: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare two CPUs: identical, superset, subset or incompatible
+    Compare {
+        /// A CPU as --cpu takes it, for example z14,ap=on
+        #[arg(value_name = "CPU")]
+        a: CpuSpec,
+        /// Another one
+        #[arg(value_name = "OTHER")]
+        b: CpuSpec,
+    },
+    /// Show the CPU that two CPUs can both be: what a guest needs to run on either
+    Baseline {
+        /// A CPU as --cpu takes it
+        #[arg(value_name = "CPU")]
+        a: CpuSpec,
+        /// Another one
+        #[arg(value_name = "OTHER")]
+        b: CpuSpec,
+    },
+}
 
 /// Why a question about CPU models has no answer.
 #[derive(Debug, thiserror::Error)]

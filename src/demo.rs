@@ -4,12 +4,13 @@
 //! `adjunct run` would start, all three at once on the same host, and what they print is theirs.
 
 use crate::{
+    chain::chain,
     config::{Config, DeviceChoice, VfioApOption},
     console::Kept,
     event::Events,
     exit_status::ExitStatus,
     host::{Host, HostError, builtin},
-    machine::{BuildError, Machine, chain},
+    machine::{BuildError, Machine},
     outcome::Outcome,
     plan::{PlanError, plan},
     run::{self, Watch},

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod console;
@@ -20,15 +21,17 @@ pub mod ctl;
 pub mod demo;
 pub mod event;
 pub mod exit_status;
-pub mod guest;
 pub mod host;
+pub mod launch;
 pub mod logging;
 mod lossy;
 pub mod machine;
 pub mod management;
 pub mod manual;
+mod mounts;
 pub mod option;
 pub mod outcome;
+pub mod output;
 pub mod plan;
 pub mod qmp;
 pub mod run;
@@ -37,3 +40,4 @@ pub mod signals;
 pub mod sim;
 pub mod socket;
 pub mod vmm;
+mod wait;

@@ -1,9 +1,6 @@
 //! Messages for people: to stderr or a file, never to stdout, which is the guest's.
 
-use crate::{
-    cli::{Logging, Verbosity},
-    lossy::{Lossy, Lost},
-};
+use crate::lossy::{Lossy, Lost};
 use std::{
     fs::OpenOptions,
     io::{self, Write},
@@ -15,6 +12,26 @@ use tracing_subscriber::{
     fmt::{self, FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
 };
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Warnings and refusals.
+    Warn,
+    /// What is done.
+    Info,
+    /// Each intercept.
+    Debug,
+}
+
+/// Where messages go and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logging {
+    /// How much is said.
+    pub verbosity: Verbosity,
+    /// A file instead of stderr.
+    pub file: Option<PathBuf>,
+}
 
 /// A log file that can't be written.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,10 @@ pub(crate) mod ap;
 
 use crate::{
     config::{DeviceChoice, KeyWrapping},
-    plan::Plan,
+    plan::{Model, Plan},
 };
 use adjunct_ap::Sysfs;
-use adjunct_cpu_model::{Cpu, CpuSpec, Feature};
+use adjunct_cpu_model::{Cpu, Feature};
 use adjunct_devices::{
     ipl::{Image, LoadError},
     sclp::{Consoles, Sclp, ScpInfo},
@@ -18,7 +18,8 @@ use adjunct_hypervisor::{
     Vm, allocate, apply_cpu_model,
 };
 use ap::ApSlot;
-use std::{error::Error, fmt, io, os::fd::RawFd, sync::Arc};
+pub use ap::DeviceInfo;
+use std::{fmt, io, os::fd::RawFd, sync::Arc};
 
 /// A VM with its devices, built and loaded.
 pub struct Machine {
@@ -29,13 +30,6 @@ pub struct Machine {
     pub(crate) sclp: Sclp,
     pub(crate) reload: Reload,
     pub(crate) model: Model,
-}
-
-/// The guest's CPU model, and how the user wrote it.
-#[derive(Clone, Debug)]
-pub(crate) struct Model {
-    pub(crate) cpu: Cpu,
-    pub(crate) spec: CpuSpec,
 }
 
 /// What a reset needs again.
@@ -180,20 +174,4 @@ impl Machine {
         self.ap.look_first(sysfs);
         ap::names(&self.ap.queues())
     }
-}
-
-/// An error and its sources on one line: `what: why: why`.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(why) = source {
-        // An error that passes its source on says the same once.
-        let why_text = why.to_string();
-        if !text.ends_with(&why_text) {
-            text.push_str(": ");
-            text.push_str(&why_text);
-        }
-        source = why.source();
-    }
-    text
 }

@@ -2,12 +2,11 @@
 #![forbid(unsafe_code)]
 
 use adjunct::{
-    cli::{Cli, Command, Logging, with_double_dashes},
+    chain::chain,
+    cli::{Cli, Command, with_double_dashes},
     cpu, ctl, demo,
     exit_status::ExitStatus,
-    guest, logging,
-    machine::chain,
-    manual, sim,
+    launch, logging, manual, sim,
 };
 use clap::{Parser, error::ErrorKind};
 use std::{
@@ -53,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 /// Does something with a log, and says at the end if that is not complete.
-fn logged(wanted: &Logging, act: impl FnOnce() -> ExitStatus) -> ExitStatus {
+fn logged(wanted: &logging::Logging, act: impl FnOnce() -> ExitStatus) -> ExitStatus {
     let log = match logging::start(wanted) {
         Ok(log) => log,
         Err(error) => return complain(&error, ExitStatus::Output),
@@ -70,12 +69,12 @@ fn logged(wanted: &Logging, act: impl FnOnce() -> ExitStatus) -> ExitStatus {
 
 fn run(args: adjunct::cli::RunArgs) -> ExitStatus {
     let management = args.management();
-    if let Err(error) = args.sandbox().begin(&management, args.host()) {
+    if let Err(error) = args.sandbox().begin(&management.sockets(), args.host()) {
         return complain(&error, error.status());
     }
     match args.into_config() {
         Ok(config) => {
-            guest::run(config, &management).unwrap_or_else(|error| complain(&error, error.status()))
+            launch::run(config, &management).unwrap_or_else(|error| complain(&error, error.status()))
         }
         Err(sentence) => misuse(&sentence),
     }
@@ -86,10 +85,10 @@ fn serve(args: &adjunct::cli::ServeArgs) -> ExitStatus {
     if management.is_none() {
         return misuse("nobody could ask for anything: give --api-socket or --qmp");
     }
-    if let Err(error) = args.sandbox().begin(&management, args.host()) {
+    if let Err(error) = args.sandbox().begin(&management.sockets(), args.host()) {
         return complain(&error, error.status());
     }
-    guest::serve(args.host(), args.events(), &management)
+    launch::serve(args.host(), args.events(), &management)
         .unwrap_or_else(|error| complain(&error, error.status()))
 }
 

@@ -10,7 +10,7 @@ use crate::{
     socket::{Listener, SocketError},
 };
 use clap::Args;
-use std::{io, path::Path, sync::Arc};
+use std::{io, sync::Arc};
 
 /// Which ways in there shall be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
@@ -66,15 +66,9 @@ impl Management {
         *self == Self::default()
     }
 
-    /// The files that are made, and removed at the end.
-    pub fn files(&self) -> Vec<&Path> {
-        let targets = [&self.api_socket, &self.qmp].into_iter().flatten();
-        targets
-            .filter_map(|target| match target {
-                SocketTarget::Path(path) => Some(path.as_path()),
-                SocketTarget::Descriptor(_) => None,
-            })
-            .collect()
+    /// The sockets that clients come in by.
+    pub fn sockets(&self) -> Vec<&SocketTarget> {
+        [&self.api_socket, &self.qmp].into_iter().flatten().collect()
     }
 
     /// Opens them all.

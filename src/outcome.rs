@@ -1,12 +1,16 @@
-//! How a guest ended.
+//! How a guest ended, or why it did not run.
 
 use crate::{
+    console::ConsoleError,
     event::{EndCause, Event, PanicReason},
     exit_status::ExitStatus,
+    machine::BuildError,
+    plan::PlanError,
+    sandbox::SandboxError,
     signals::Ending,
 };
 use adjunct_hypervisor::{CpuState, KernelError};
-use std::fmt;
+use std::{fmt, io};
 
 /// How a guest ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,46 @@ pub enum Outcome {
     Signal(Ending),
     /// Somebody ordered it, by one of the ways in.
     Ordered,
+}
+
+/// Why a guest did not run, or that what it said was lost.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It can't work on this host.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The console can't be opened.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
+    /// Rights can't be given up.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The host refused.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The event loop can't be set up.
+    #[error("the event loop can't be set up")]
+    Loop(#[source] io::Error),
+}
+
+impl RunError {
+    /// What the caller of `adjunct` is told.
+    pub fn status(&self) -> ExitStatus {
+        match self {
+            Self::Plan(_)
+            | Self::Build(
+                BuildError::Load { .. }
+                | BuildError::Memory(_)
+                | BuildError::Descriptor { .. }
+                | BuildError::Taken(_),
+            ) => ExitStatus::Refused,
+            Self::Sandbox(error) => error.status(),
+            Self::Console(_) => ExitStatus::Output,
+            Self::Build(BuildError::Kernel(_) | BuildError::Attach(_)) | Self::Loop(_) => {
+                ExitStatus::HostError
+            }
+        }
+    }
 }
 
 /// How a CPU can end badly.

@@ -9,8 +9,7 @@ pub use image::ImageError;
 use crate::{
     config::{Config, DeviceChoice, KeyWrapping, Loadparm, VfioApOption},
     host::Host,
-    machine::Model,
-    sim::mount::shown_at,
+    mounts::shown_at,
 };
 use adjunct_ap::{
     Apqn, Uuid,
@@ -59,6 +58,13 @@ impl Plan {
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
+}
+
+/// The guest's CPU model, and how the user wrote it.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    pub(crate) cpu: Cpu,
+    pub(crate) spec: CpuSpec,
 }
 
 /// The AP device that will be opened.

@@ -19,14 +19,12 @@ use crate::{
     event::Subscription,
     sandbox::{self, Thread},
     socket::{Closer, Listener},
+    wait::until_readable,
 };
 use command::Session;
 use files::Files;
 use framing::Framing;
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 use serde_json::json;
 use std::{
@@ -104,7 +102,7 @@ struct Ready {
 impl Monitor {
     fn serve(&self, listener: &Listener) {
         loop {
-            match self.wait(listener.as_fd(), PollFlags::POLLIN) {
+            match self.wait(listener.as_fd()) {
                 Ok(Ready { over: true, .. }) => return,
                 Ok(Ready { socket: true, .. }) => {
                     let Some(stream) = listener.accept_now() else { continue };
@@ -121,18 +119,9 @@ impl Monitor {
         }
     }
 
-    /// Waits for the end, an event, or `flags` of `socket`.
-    fn wait(&self, socket: BorrowedFd<'_>, flags: PollFlags) -> Result<Ready, Errno> {
-        let mut files = [
-            PollFd::new(self.over.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.events.as_fd(), PollFlags::POLLIN),
-            PollFd::new(socket, flags),
-        ];
-        match poll(&mut files, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
-        let [over, events, socket] = files.map(|file| file.any().unwrap_or(true));
+    /// Waits for the end, an event, or who comes or says something at `socket`.
+    fn wait(&self, socket: BorrowedFd<'_>) -> io::Result<Ready> {
+        let [over, events, socket] = until_readable([self.over.as_fd(), self.events.as_fd(), socket])?;
         Ok(Ready { over, events, socket })
     }
 }
@@ -156,7 +145,7 @@ impl<'a> Client<'a> {
     fn serve(&mut self) -> io::Result<()> {
         self.send(&json!({ "QMP": { "version": query::Version::OURS, "capabilities": [] } }))?;
         loop {
-            let ready = self.monitor.wait(self.stream.as_fd(), PollFlags::POLLIN)?;
+            let ready = self.monitor.wait(self.stream.as_fd())?;
             if ready.events || ready.over {
                 self.send_events()?;
             }

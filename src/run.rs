@@ -24,8 +24,9 @@ use crate::{
     counts::Counts,
     event::Events,
     host::Host,
-    machine::{Machine, Model, Reload, ap::ApSlot},
+    machine::{Machine, Reload, ap::ApSlot},
     outcome::Outcome,
+    plan::Model,
     sandbox,
     signals::{Ending, Signals},
 };
@@ -83,6 +84,38 @@ pub(crate) struct Order {
     pub(crate) reply: Reply<()>,
 }
 
+/// Whether a guest ends, and how.
+#[derive(Debug, Default)]
+enum End {
+    /// It goes on.
+    #[default]
+    Not,
+    /// Somebody has asked for it, which is not served yet, and something else was left undone for that.
+    Asked,
+    /// A signal has come.
+    Signalled,
+    /// Somebody ordered it.
+    Ordered(Order),
+    /// By something else.
+    By(Outcome),
+}
+
+impl End {
+    /// Whether it is known how.
+    fn is_settled(&self) -> bool {
+        matches!(self, Self::Ordered(_) | Self::By(_))
+    }
+
+    /// Notes that there is one more reason. How it ends is settled once, and before that a signal is the better reason.
+    fn note(&mut self, end: Self) {
+        match self {
+            Self::Not | Self::Asked => *self = end,
+            Self::Signalled if end.is_settled() => *self = end,
+            Self::Signalled | Self::Ordered(_) | Self::By(_) => {}
+        }
+    }
+}
+
 /// A guest that has begun to run; dropped, it ends.
 pub struct Started<'a> {
     manager: EventManager<Loop<'a>>,
@@ -133,26 +166,27 @@ impl Started<'_> {
     /// Nobody can be waited for any more.
     pub fn run(self) -> io::Result<Ended> {
         let Self { mut manager, id, signals } = self;
-        loop {
+        let end = loop {
             let event_loop = manager.subscriber_mut(id).map_err(io::Error::other)?;
-            if let Some(outcome) = event_loop.outcome.take() {
-                let order = event_loop.order.take();
-                // Whoever ordered it hears of it when all is given back.
-                drop(manager);
-                return Ok(Ended { outcome, order });
-            }
-            if event_loop.signalled {
-                // The signal is taken last: until then it tells a console not to wait, or its vCPU would not come back.
-                drop(manager);
-                let signal = signals.and_then(Signals::take).unwrap_or(Ending::Terminated);
-                return Ok(Ended { outcome: Outcome::Signal(signal), order: None });
+            match std::mem::take(&mut event_loop.end) {
+                going_on @ (End::Not | End::Asked) => event_loop.end = going_on,
+                End::Signalled => break None,
+                End::Ordered(order) => break Some((Outcome::Ordered, Some(order))),
+                End::By(outcome) => break Some((outcome, None)),
             }
             match manager.run() {
                 Ok(_) => {}
                 Err(event_manager::Error::Epoll(e)) if e.errno() == libc::EINTR => {}
                 Err(error) => return Err(io::Error::other(error)),
             }
-        }
+        };
+        // Whoever ordered it hears of it when all is given back.
+        drop(manager);
+        let (outcome, order) = end.unwrap_or_else(|| {
+            // The signal is taken last: until then it tells a console not to wait, or its vCPU would not come back.
+            (Outcome::Signal(signals.and_then(Signals::take).unwrap_or(Ending::Terminated)), None)
+        });
+        Ok(Ended { outcome, order })
     }
 }
 
@@ -184,17 +218,12 @@ struct Loop<'a> {
     host: &'a Host,
     events: &'a Events,
     watch: Watch<'a>,
-    signalled: bool,
-    /// Somebody has asked for the end, which is not served yet, and something else was left undone for that.
-    asked_to_end: bool,
+    end: End,
     ipl_psw: Psw,
     /// The guest's time while it is paused.
     stopped_at: Option<Tod>,
     /// A descriptor that can't be watched: without it the loop would wait for ever.
     unwatched: Option<event_manager::Error>,
-    outcome: Option<Outcome>,
-    /// The order that is the reason for the outcome.
-    order: Option<Order>,
 }
 
 impl<'a> Loop<'a> {
@@ -229,13 +258,10 @@ impl<'a> Loop<'a> {
             host,
             events,
             watch,
-            signalled: false,
-            asked_to_end: false,
+            end: End::Not,
             ipl_psw: Psw::default(),
             stopped_at: None,
             unwatched: None,
-            outcome: None,
-            order: None,
         })
     }
 
@@ -243,13 +269,13 @@ impl<'a> Loop<'a> {
     /// would keep the loop from all else.
     fn serve_reports(&mut self) {
         for _ in 0..self.seats.len() {
-            if self.outcome.is_some() {
+            if self.end.is_settled() {
                 return;
             }
             // None while the guest is paused: what is reported then is served when it goes on.
             let Some(report) = self.seats.next_report() else { return };
             if let Err(refused) = self.serve(report) {
-                self.outcome = Some(Outcome::Refused(refused));
+                self.end.note(End::By(Outcome::Refused(refused)));
             }
         }
         self.seats.look_again();
@@ -257,7 +283,7 @@ impl<'a> Loop<'a> {
 
     /// Whether the guest ends, and what is under way is cut short for that.
     fn is_ending(&self) -> bool {
-        self.signalled || self.asked_to_end || self.outcome.is_some()
+        !matches!(self.end, End::Not)
     }
 
     /// Lets the guest begin.
@@ -285,7 +311,8 @@ impl<'a> Loop<'a> {
             Why::Stopped => self.stopped(cpu)?,
             Why::DisabledWait => self.seats.wait(cpu),
             Why::Broken(how) => {
-                self.outcome = Some(Outcome::Broken { how, cpu, registers: self.seats.registers(cpu) });
+                let registers = self.seats.registers(cpu);
+                self.end.note(End::By(Outcome::Broken { how, cpu, registers }));
             }
             Why::Refused(refused) => return Err(refused),
         }
@@ -294,11 +321,11 @@ impl<'a> Loop<'a> {
         if !self.is_ending() && self.seats.all_at_rest() {
             // How the guest ends is how the last CPU came to rest (as in QEMU, `target/s390x/helper.c: s390_handle_wait`,
             // `sigp.c: do_stop_interrupt`).
-            self.outcome = Some(if self.seats.is_stopped(cpu) {
+            self.end.note(End::By(if self.seats.is_stopped(cpu) {
                 Outcome::Stopped
             } else {
                 Outcome::DisabledWait { cpu, registers: self.seats.registers(cpu) }
-            });
+            }));
         }
         Ok(())
     }
@@ -338,10 +365,33 @@ impl MutEventSubscriber for Loop<'_> {
             token::AP_CONFIG => self.ap_configuration_changed(ops),
             token::AP_RELEASE => self.release_ap(ops),
             token::INPUT => self.serve_input(),
-            token::SIGNAL => self.signalled = true,
+            token::SIGNAL => self.end.note(End::Signalled),
             token::REQUEST => self.serve_request(ops),
             token::LOOK => self.look_on_time(),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_guest_ends_is_settled_once_and_a_signal_is_more_than_a_wish() {
+        let mut end = End::default();
+        assert!(matches!(end, End::Not));
+        for (next, now) in [
+            (End::Asked, "Asked"),
+            (End::Signalled, "Signalled"),
+            (End::Asked, "Signalled"),
+            (End::By(Outcome::Stopped), "By(Stopped)"),
+            (End::Signalled, "By(Stopped)"),
+            (End::By(Outcome::Fault("too late")), "By(Stopped)"),
+        ] {
+            end.note(next);
+            assert_eq!(format!("{end:?}"), now);
+        }
+        assert!(end.is_settled());
     }
 }

@@ -15,7 +15,10 @@ mod policy;
 
 pub use files::{Access, Files, Rule};
 
-use crate::{config::HostChoice, exit_status::ExitStatus, management::Management};
+use crate::{
+    config::{HostChoice, SocketTarget},
+    exit_status::ExitStatus,
+};
 use adjunct_hypervisor::{
     Errno, KernelError,
     sandbox::{self, LastWords},
@@ -171,12 +174,12 @@ impl Sandbox {
     /// Gives up for the whole program what it never does, and new privileges. No other thread may be there yet. A process has
     /// one sandbox: who begins a second keeps the first.
     ///
-    /// The directories of the sockets of `management`, which are to be made and removed at the end, stay open to removing; and
-    /// a `host` that another process serves may be connected to at any time.
+    /// Whoever comes in by `sockets` may start guests later. The directories of those that are to be made, and removed at the
+    /// end, stay open to removing; and a `host` that another process serves may be connected to at any time.
     ///
     /// # Errors
     /// [`SandboxError`].
-    pub fn begin(&self, management: &Management, host: Option<&HostChoice>) -> Result<(), SandboxError> {
+    pub fn begin(&self, sockets: &[&SocketTarget], host: Option<&HostChoice>) -> Result<(), SandboxError> {
         sandbox::set_no_new_privileges().map_err(|errno| refused("PR_SET_NO_NEW_PRIVS", errno))?;
         let answer = self.answer()?;
         let landlock = self.landlock.map(|wanted| wanted == Landlock::True);
@@ -184,11 +187,14 @@ impl Sandbox {
             fs::metadata(path).map_err(|source| SandboxError::Rule { path: path.clone(), source })?;
         }
         // The directory of a name alone is the current one.
-        let sockets = management.files().into_iter().filter_map(|socket| path::absolute(socket).ok());
-        let directories = sockets.filter_map(|socket| socket.parent().map(ToOwned::to_owned));
+        let made = sockets.iter().filter_map(|socket| match socket {
+            SocketTarget::Path(path) => path::absolute(path).ok(),
+            SocketTarget::Descriptor(_) => None,
+        });
+        let directories = made.filter_map(|socket| socket.parent().map(ToOwned::to_owned));
         let removed = directories.map(|path| Rule { path, access: Access::Remove });
         let rules = self.landlock_rules.iter().cloned().chain(removed).collect();
-        let (managed, shared) = (!management.is_none(), matches!(host, Some(HostChoice::SimulatedAt(_))));
+        let (managed, shared) = (!sockets.is_empty(), matches!(host, Some(HostChoice::SimulatedAt(_))));
         let given_up = GivenUp {
             answer,
             landlock,

@@ -6,11 +6,14 @@
 //!
 //! Whatever stops or ends us, a terminal gets its modes back before.
 
-use crate::{console::terminal, exit_status::ExitStatus, sandbox};
+use crate::{
+    console::terminal,
+    exit_status::ExitStatus,
+    sandbox,
+    wait::{Flag, until_readable},
+};
 use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
-        eventfd::{EfdFlags, EventFd},
         signal::{SigSet, SigmaskHow, Signal, raise},
         signalfd::{SfdFlags, SignalFd},
     },
@@ -78,9 +81,9 @@ struct Came {
     /// The first signal that ends a guest.
     first: OnceLock<Ending>,
     /// Readable once that has come.
-    ready: EventFd,
+    ready: Flag,
     /// Readable once nobody takes signals any more.
-    over: EventFd,
+    over: Flag,
 }
 
 impl Signals {
@@ -98,9 +101,8 @@ impl Signals {
     }
 
     fn start(taken: &SigSet, before: SigSet) -> io::Result<Self> {
-        let event = || EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let file = SignalFd::with_flags(taken, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        let came = Arc::new(Came { file, first: OnceLock::new(), ready: event()?, over: event()? });
+        let came = Arc::new(Came { file, first: OnceLock::new(), ready: Flag::new()?, over: Flag::new()? });
         let (begun, beginning) = mpsc::channel();
         let thread = {
             let came = came.clone();
@@ -140,7 +142,7 @@ impl AsFd for Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        let _ = self.came.over.write(1);
+        self.came.over.raise();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -153,11 +155,8 @@ impl Drop for Signals {
 impl Came {
     fn attend(&self) {
         loop {
-            let mut files =
-                [self.file.as_fd(), self.over.as_fd()].map(|file| PollFd::new(file, PollFlags::POLLIN));
-            // Interrupted or not: what is there is looked at.
-            let _ = poll(&mut files, PollTimeout::NONE);
-            if files[1].any() == Some(true) {
+            let [_, is_over] = until_readable([self.file.as_fd(), self.over.as_fd()]).unwrap_or_default();
+            if is_over {
                 return;
             }
             while let Some(signal) = self.next() {
@@ -193,7 +192,7 @@ impl Came {
 
     fn end(&self, ending: Ending) {
         if self.first.set(ending).is_ok() {
-            let _ = self.ready.write(1);
+            self.ready.raise();
         } else if matches!(ending, Ending::Interrupted | Ending::Terminated) {
             // A terminal that goes away can say so twice, by itself and by its shell; these are somebody's wish.
             terminal::give_back();

@@ -1,15 +1,14 @@
 //! Sockets that a management interface listens at: made by us, or by whoever started us. Knows no protocol.
 
-use crate::config::SocketTarget;
+use crate::{
+    config::SocketTarget,
+    wait::{Flag, until_readable},
+};
 use adjunct_hypervisor::descriptor;
 use adjunct_simulator::share::SocketFile;
 use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        eventfd::{EfdFlags, EventFd},
-        socket::{getsockopt, sockopt::AcceptConn},
-    },
+    poll::{PollFd, PollFlags, poll},
+    sys::socket::{getsockopt, sockopt::AcceptConn},
 };
 use std::{
     io::{self, ErrorKind},
@@ -17,10 +16,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// A socket that listens. Dropping it removes the file that it made.
@@ -29,7 +25,7 @@ pub struct Listener {
     /// What it was opened as, with its dashes.
     option: &'static str,
     socket: UnixListener,
-    closed: Arc<EventFd>,
+    closed: Flag,
     /// Whether it was said that clients can't be served.
     complained: AtomicBool,
     #[expect(dead_code, reason = "held for its drop")]
@@ -100,7 +96,7 @@ impl Listener {
                 (socket.map_err(refused)?, None)
             }
         };
-        let ready = socket.set_nonblocking(true).and_then(|()| Ok(Arc::new(EventFd::from_flags(FLAGS)?)));
+        let ready = socket.set_nonblocking(true).and_then(|()| Flag::new());
         match ready {
             Ok(closed) => Ok(Self { option, socket, closed, complained: AtomicBool::new(false), file }),
             Err(source) => Err(refused(option, target, source)),
@@ -110,14 +106,10 @@ impl Listener {
     /// The next client, or `None` once [`Closer::close`] was called.
     pub fn accept(&self) -> Option<UnixStream> {
         loop {
-            let watched = [self.socket.as_fd(), self.closed.as_fd()];
-            let mut files = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-            match poll(&mut files, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => self.pause(&errno.into()),
-            }
-            if files[1].any().unwrap_or_default() {
-                return None;
+            match until_readable([self.socket.as_fd(), self.closed.as_fd()]) {
+                Ok([_, true]) => return None,
+                Ok([_, false]) => {}
+                Err(error) => self.pause(&error),
             }
             if let Some(client) = self.accept_now() {
                 return Some(client);
@@ -151,7 +143,7 @@ impl Listener {
 
     /// What ends [`Listener::accept`] from another thread.
     pub fn closer(&self) -> Closer {
-        Closer(Arc::clone(&self.closed))
+        Closer(self.closed.clone())
     }
 }
 
@@ -164,7 +156,7 @@ impl AsFd for Listener {
 
 /// Ends the listening of a [`Listener`].
 #[derive(Debug)]
-pub struct Closer(Arc<EventFd>);
+pub struct Closer(Flag);
 
 /// Readable when nobody is accepted any more.
 impl AsFd for Closer {
@@ -176,14 +168,12 @@ impl AsFd for Closer {
 impl Closer {
     /// Nobody is accepted any more. The socket itself stays as it is: whoever handed it to us may hand it to the next.
     pub fn close(&self) {
-        let _ = self.0.write(1);
+        self.0.raise();
     }
 }
 
 /// How long is waited when a client can't be served, in milliseconds.
 const MOMENT: u16 = 100;
-
-const FLAGS: EfdFlags = EfdFlags::EFD_CLOEXEC.union(EfdFlags::EFD_NONBLOCK);
 
 fn refused(option: &'static str, target: &SocketTarget, source: io::Error) -> SocketError {
     let target = target.clone();
@@ -208,7 +198,8 @@ fn listening(descriptor: OwnedFd) -> io::Result<UnixListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
+    use nix::errno::Errno;
+    use std::sync::{Arc, Mutex};
 
     #[test]
     fn that_clients_can_not_be_served_is_said_once() {

@@ -9,25 +9,23 @@
 //! ```
 
 use crate::{
+    chain::chain,
     config::{Config, ConsoleTarget},
-    console::{self, Console, Stop},
+    console::{self, Console},
     control::{Act, Counters, Mailbox, Question, Refusal, Reply, Request, VmInfo, VmState, answer_for_host},
     counts::{ApHappening, Counts},
     event::{EndCause, Event, Events},
     exit_status::ExitStatus,
-    guest::RunError,
     host::Host,
     logging::say,
-    machine::{Machine, chain},
-    outcome::Outcome,
+    machine::Machine,
+    outcome::{Outcome, RunError},
+    output::Stop,
     plan::plan,
     run::{self, Ended, Managed, Order, Watch},
     sandbox::{self, Files},
     signals::Signals,
-};
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
+    wait::until_readable,
 };
 use std::{os::fd::AsFd, sync::Arc};
 
@@ -116,13 +114,8 @@ impl<'a> Vmm<'a> {
 
     /// Waits for a request, or for the signal that ends us.
     fn wait(&self) -> Result<Option<Outcome>, RunError> {
-        let file = |file| PollFd::new(file, PollFlags::POLLIN);
-        let mut files = vec![file(self.mailbox.as_fd())];
-        files.extend(self.signals.iter().map(|signals| file(signals.as_fd())));
-        match poll(&mut files, PollTimeout::NONE) {
-            Err(errno) if errno != Errno::EINTR => return Err(RunError::Loop(errno.into())),
-            _ => {}
-        }
+        let signals = self.signals.as_ref().map(|signals| signals.as_fd());
+        until_readable([Some(self.mailbox.as_fd()), signals]).map_err(RunError::Loop)?;
         Ok(self.signals.as_ref().and_then(|signals| signals.take()).map(Outcome::Signal))
     }
 

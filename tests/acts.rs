@@ -6,13 +6,14 @@ use crate::{
     lifecycle::{END_WELL, resets_once},
 };
 use adjunct::{
+    chain::chain,
     config::{Config, Image, KeyWrapping},
     console::Kept,
     demo,
     event::Events,
     exit_status::ExitStatus,
     host::{Host, builtin},
-    machine::{BuildError, chain},
+    machine::BuildError,
     outcome::Outcome,
     plan::plan,
     run::{self, Watch},

@@ -1,4 +1,4 @@
-//! Which of our crates each may use, and where `unsafe` may stand.
+//! Which of our crates each may use, which modules those of `src`, and where `unsafe` may stand.
 
 use std::{
     collections::BTreeSet,
@@ -30,6 +30,24 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("zarch", &[]),
 ];
 
+/// The modules of `src` in rows: each uses modules of the rows below its own alone, so that there is no cycle. What they are
+/// to each other says docs/architecture.md.
+const ROWS: &[&[&str]] = &[
+    &["manual"],
+    &["cli", "launch"],
+    &["cpu", "ctl", "demo", "management", "sim", "vmm"],
+    &["api", "qmp", "run"],
+    &["counts"],
+    &["control"],
+    &["outcome"],
+    &["machine", "signals"],
+    &["console", "plan"],
+    &["sandbox"],
+    &["event", "host", "socket"],
+    &["config", "logging"],
+    &["chain", "exit_status", "lossy", "mounts", "option", "output", "wait"],
+];
+
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: [&str; 8] = ["base", "common", "helper", "helpers", "manager", "misc", "util", "utils"];
 
@@ -59,18 +77,20 @@ fn ours(folder: &str) -> BTreeSet<String> {
     names.filter(|name| name.starts_with("adjunct") || name == "kvm-bindings").collect()
 }
 
-/// Every Rust source below the crates' `src` folders.
-fn sources() -> Vec<PathBuf> {
-    fn collect(dir: &Path, into: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())) {
-            let path = entry.expect("readable").path();
-            if path.is_dir() {
-                collect(&path, into);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                into.push(path);
-            }
+/// Every Rust source below `dir`.
+fn collect(dir: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())) {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            collect(&path, into);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            into.push(path);
         }
     }
+}
+
+/// Every Rust source below the crates' `src` folders.
+fn sources() -> Vec<PathBuf> {
     let mut sources = Vec::new();
     LAYERS.iter().for_each(|(folder, _)| collect(&root().join(folder).join("src"), &mut sources));
     assert!(sources.len() > LAYERS.len(), "the crates have sources");
@@ -85,6 +105,84 @@ fn crates_use_only_the_layers_below_them() {
         }
         assert_eq!(ours(folder).len(), may_use.len(), "{folder} does not use all that it may");
     }
+}
+
+/// The row of a module of `src`, from above.
+fn row(module: &str) -> Option<usize> {
+    ROWS.iter().position(|row| row.contains(&module))
+}
+
+/// What `code` names right after `root`: `crate::a::B` has a, `use crate::{a::{B, C}, d}` has a and d.
+fn named<'a>(code: &'a str, root: &str) -> Vec<&'a str> {
+    let first = |path: &'a str| {
+        let name = path.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next();
+        // Behind the last comma there is none.
+        name.filter(|name| !name.is_empty())
+    };
+    let mut names = Vec::new();
+    for path in code.split(root).skip(1) {
+        let Some(group) = path.strip_prefix('{') else {
+            names.extend(first(path));
+            continue;
+        };
+        let (mut depth, mut start) = (0, 0);
+        for (at, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth > 0 => depth -= 1,
+                ',' | '}' if depth == 0 => {
+                    names.extend(first(&group[start..at]));
+                    start = at + 1;
+                    if c == '}' {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn modules_use_only_those_of_the_rows_below_them() {
+    let src = root().join("src");
+    let mut files = Vec::new();
+    collect(&src, &mut files);
+    let mut edges = 0;
+    for path in files {
+        let below = path.strip_prefix(&src).expect("it is in src");
+        let first = Path::new(below.components().next().expect("a name").as_os_str());
+        let module = first.file_stem().and_then(|name| name.to_str()).expect("UTF-8");
+        if ["lib", "main"].contains(&module) {
+            continue;
+        }
+        let own = row(module).unwrap_or_else(|| panic!("{module} has no row"));
+        let text = fs::read_to_string(&path).expect("readable");
+        let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let mut used = named(&code, "crate::");
+        if first == below {
+            used.extend(named(&code, "super::").into_iter().filter(|name| row(name).is_some()));
+        }
+        for other in used.into_iter().filter(|other| *other != module) {
+            let row = row(other).unwrap_or_else(|| panic!("{}: {other} has no row", path.display()));
+            assert!(row > own, "{}: {module} must not use {other}, which is not below it", path.display());
+            edges += 1;
+        }
+    }
+    assert!(edges > ROWS.len(), "what modules use is found");
+}
+
+#[test]
+fn every_module_of_src_has_one_row() {
+    let text = fs::read_to_string(root().join("src/lib.rs")).expect("readable");
+    let declared = text.lines().filter_map(|line| {
+        line.trim_start_matches("pub ").strip_prefix("mod ").map(|name| name.trim_end_matches(';'))
+    });
+    let declared: Vec<_> = declared.collect();
+    let mut rows = ROWS.concat();
+    rows.sort_unstable();
+    assert_eq!(declared, rows);
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use crate::command::MDEV;
 use adjunct::{
+    chain::chain,
     config::{Config, Image},
     console::Kept,
     host::{Host, builtin},
-    machine::chain,
     plan::{Plan, PlanError, plan},
 };
 use adjunct_ap::Sysfs;

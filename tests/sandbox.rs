@@ -1,9 +1,6 @@
 //! What adjunct gives up, tried by somebody who has taken a thread of it over.
 
-use adjunct::{
-    management::Management,
-    sandbox::{self, Access, Files, Sandbox, Thread},
-};
+use adjunct::sandbox::{self, Access, Files, Sandbox, Thread};
 use clap::{Args, FromArgMatches};
 use landlock::{ABI, Access as _, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
 use libc::{O_NONBLOCK, SYS_openat};
@@ -102,7 +99,7 @@ fn attack(what: &str) {
 
 /// Does `what` in a thread of this `kind`, sandboxed as `words` say.
 fn in_a_thread(words: &[&str], kind: Thread, what: impl FnOnce() + Send) {
-    sandbox_of(words).begin(&Management::default(), None).expect("the kernel has seccomp");
+    sandbox_of(words).begin(&[], None).expect("the kernel has seccomp");
     thread::scope(|scope| {
         let taken = thread::Builder::new().name("taken".to_owned()).spawn_scoped(scope, move || {
             sandbox::enter(kind).expect("a filter that the kernel takes");
@@ -235,7 +232,7 @@ fn other_files_are_out_of_reach(test: &str) {
     fs::create_dir(path("below")).expect("writable");
     fs::write(path("below/deep"), "deep").expect("writable");
     let sandbox = sandbox_of(&["--seccomp", "false", "--landlock", "true"]);
-    sandbox.begin(&Management::default(), None).expect("nothing is refused");
+    sandbox.begin(&[], None).expect("nothing is refused");
     let mut files = Files::default();
     files.keep_path(path("given"), Access::Read);
     files.keep_path(path("console"), Access::Write);
@@ -278,7 +275,7 @@ fn others_are_out_of_reach_as_far_as_the_kernel_knows_how(test: &str) {
         tried.map(|result| result.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied))
     };
     let sandbox = sandbox_of(&["--seccomp", "false", "--landlock", "true"]);
-    sandbox.begin(&Management::default(), None).expect("nothing is refused");
+    sandbox.begin(&[], None).expect("nothing is refused");
     assert_eq!(denied(), [false; 4]);
     thread::scope(|scope| {
         let kept = scope.spawn(|| {

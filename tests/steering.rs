@@ -2,12 +2,12 @@
 
 use crate::lifecycle::image;
 use adjunct::{
+    chain::chain,
     config::{Config, Image, VfioApOption},
     control::{Handle, Refusal, VmState, mailbox},
     event::{Event, Events, Reset, Subscription},
     exit_status::ExitStatus,
     host::{Host, builtin},
-    machine::chain,
     vmm::{After, Vmm},
 };
 use adjunct_simulator::SimHost;

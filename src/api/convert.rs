@@ -10,6 +10,7 @@ use crate::{
         Config, ConsoleTarget, DeviceChoice, DeviceIdError, Image, KeyWrapping, MOST_CPUS, VfioApOption,
     },
     control,
+    machine::DeviceInfo,
 };
 use adjunct_cpu_model::{Cpu, Feature};
 use adjunct_hypervisor::{MemorySize, VfioBackend};
@@ -231,8 +232,8 @@ impl From<&control::VcpuInfo> for VcpuInfo {
     }
 }
 
-impl From<control::DeviceInfo> for DeviceNode {
-    fn from(device: control::DeviceInfo) -> Self {
+impl From<DeviceInfo> for DeviceNode {
+    fn from(device: DeviceInfo) -> Self {
         Self {
             id: device.id,
             mdev: device.mdev.map(|uuid| uuid.to_string()),

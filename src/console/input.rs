@@ -8,14 +8,11 @@ use super::{
     line::{Line, Typed},
     terminal::Raw,
 };
-use crate::logging::say;
+use crate::{logging::say, wait::Flag};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags},
-        eventfd::{EfdFlags, EventFd},
-    },
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags},
     unistd::read,
 };
 use std::{
@@ -31,7 +28,7 @@ use std::{
 #[derive(Debug)]
 pub struct Room {
     wanted: AtomicBool,
-    event: EventFd,
+    flag: Flag,
 }
 
 impl Room {
@@ -40,14 +37,13 @@ impl Room {
     /// # Errors
     /// There is no eventfd to be had.
     pub fn new() -> io::Result<Self> {
-        let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Self { wanted: AtomicBool::new(false), event })
+        Ok(Self { wanted: AtomicBool::new(false), flag: Flag::new()? })
     }
 
     /// The guest has had its console: it may have read. To be called when that is free again.
     pub fn may_be_there(&self) {
         if self.wanted.load(Ordering::SeqCst) && self.wanted.swap(false, Ordering::SeqCst) {
-            let _ = self.event.write(1);
+            self.flag.raise();
         }
     }
 }
@@ -115,12 +111,12 @@ impl<F: AsFd> Input<F> {
     fn new(from: F, terminal: Option<Raw>, room: Arc<Room>) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let readable = || EpollEvent::new(EpollFlags::EPOLLIN, ANY);
-        epoll.add(&room.event, readable())?;
+        epoll.add(&room.flag, readable())?;
         let source = match epoll.add(&from, readable()) {
             Ok(()) => Source::Watched,
             Err(Errno::EPERM) => {
                 // To be looked at once, as if there had been no room before.
-                room.event.write(1)?;
+                room.flag.raise();
                 Source::File
             }
             // For example because there is no standard input.
@@ -142,7 +138,7 @@ impl<F: AsFd> Input<F> {
 
     /// Reads what is there and offers it to the guest. `push` takes bytes and says how many of them it took.
     pub fn serve(&mut self, mut push: impl FnMut(&[u8]) -> usize) -> Option<Wish> {
-        let _ = self.room.event.read();
+        self.room.flag.lower();
         loop {
             let wish = self.fill();
             let taken = self.offer(&mut push);

@@ -1,7 +1,6 @@
 //! What a guest, its host and what has been counted are to those who ask.
 
-use crate::config::{Config, DeviceChoice};
-use adjunct_ap::{Apqn, Uuid};
+use crate::{config::Config, machine::DeviceInfo};
 use adjunct_cpu_model::Cpu;
 use std::{collections::BTreeMap, fmt};
 
@@ -67,20 +66,6 @@ pub enum VcpuState {
     DisabledWait,
     /// It is in the stopped state.
     Stopped,
-}
-
-/// The AP device of a guest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeviceInfo {
-    /// What the user calls it.
-    pub id: String,
-    /// As it was asked for: `sysfsdev=…`, or `fd=…,iommufd=…`.
-    pub choice: DeviceChoice,
-    /// The mediated device, if it can be seen which it is.
-    pub mdev: Option<Uuid>,
-    /// The queues that the guest has through it.
-    pub apqns: Vec<Apqn>,
 }
 
 /// The host that guests run on.

@@ -3,17 +3,16 @@
 use super::Event;
 use crate::{
     config::EventTarget,
-    console::{Patient, Stop},
+    output::{Output, Stop},
+    wait::Flag,
 };
 use adjunct_hypervisor::descriptor;
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::{
-    collections::VecDeque,
     fs::File,
-    io::{self, Write},
+    io,
     os::fd::{AsFd, BorrowedFd},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         mpsc::{self, Receiver, SyncSender, TrySendError},
     },
 };
@@ -25,16 +24,15 @@ const MOST_UNREAD: usize = 1024;
 #[derive(Debug)]
 pub struct Subscription {
     events: Receiver<Event>,
-    ready: Arc<EventFd>,
+    ready: Flag,
 }
 
 impl Subscription {
     /// The next event, if one is there.
     pub fn next_now(&self) -> Option<Event> {
-        // Before looking: what comes after this makes the descriptor readable again.
-        let _ = self.ready.read();
+        self.ready.lower();
         let event = self.events.try_recv().ok()?;
-        let _ = self.ready.write(1);
+        self.ready.raise();
         Some(event)
     }
 }
@@ -58,7 +56,7 @@ impl AsFd for Subscription {
 #[derive(Debug)]
 struct Subscriber {
     to: SyncSender<Event>,
-    ready: Arc<EventFd>,
+    ready: Flag,
 }
 
 /// Events that can't be written.
@@ -80,7 +78,7 @@ pub struct Events {
 #[derive(Debug)]
 struct Monitor {
     target: EventTarget,
-    sink: Mutex<Sink>,
+    file: Mutex<Output<File>>,
 }
 
 impl Events {
@@ -95,16 +93,15 @@ impl Events {
             EventTarget::Descriptor(number) => descriptor::inherit(*number).map(File::from),
         };
         let file = file.map_err(|source| EventsError { target: target.clone(), source })?;
-        let file = Patient { output: file, stop: Vec::new() };
-        let sink = Mutex::new(Sink { file, backlog: VecDeque::new(), lost: None });
-        let monitor = Monitor { target: target.clone(), sink };
+        let file = Mutex::new(Output::new(file, Vec::new()));
+        let monitor = Monitor { target: target.clone(), file };
         Ok(Self { monitor: Some(monitor), ..Self::default() })
     }
 
     /// Once `stop` is readable, a reader who sleeps is waited for no more: what he has no room for is lost.
     pub fn stop_waiting_at(&self, stop: Stop) {
         if let Some(monitor) = &self.monitor {
-            monitor.lock().file.stop.push(stop);
+            monitor.lock().stop_waiting_at(stop);
         }
     }
 
@@ -118,8 +115,7 @@ impl Events {
     /// # Errors
     /// There is no eventfd to be had.
     pub fn subscribe(&self) -> io::Result<Subscription> {
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let ready = Arc::new(EventFd::from_flags(flags)?);
+        let ready = Flag::new()?;
         let (to, events) = mpsc::sync_channel(MOST_UNREAD);
         self.lock().push(Subscriber { to, ready: ready.clone() });
         Ok(Subscription { events, ready })
@@ -134,13 +130,13 @@ impl Events {
         tracing::info!("{}", serde_json::to_string(event).unwrap_or_default());
         self.lock().retain(|subscriber| match subscriber.to.try_send(event.clone()) {
             Ok(()) | Err(TrySendError::Full(_)) => {
-                let _ = subscriber.ready.write(1);
+                subscriber.ready.raise();
                 true
             }
             Err(TrySendError::Disconnected(_)) => false,
         });
         if let Some(monitor) = &self.monitor {
-            monitor.lock().send(event);
+            monitor.send(event);
         }
     }
 
@@ -150,55 +146,31 @@ impl Events {
     /// [`EventsError`] with the first failure.
     pub fn all_written(&self) -> Result<(), EventsError> {
         let Some(monitor) = &self.monitor else { return Ok(()) };
-        let lost = monitor.lock().lost.take();
+        let lost = monitor.lock().lost();
         lost.map_or(Ok(()), |source| Err(EventsError { target: monitor.target.clone(), source }))
     }
 }
 
 impl Monitor {
-    fn lock(&self) -> MutexGuard<'_, Sink> {
-        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Output<File>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes an event, or keeps it until there is room; waits for that only at the end.
+    fn send(&self, event: &Event) {
+        let file = self.lock();
+        let push_out =
+            || if matches!(event, Event::Ended { .. }) { file.wait(None) } else { file.push_out() };
+        push_out();
+        if !file.keep_within(MOST_BACKLOG, &event.line()) {
+            file.lose(io::Error::other("its reader has left too many events unread"));
+        }
+        push_out();
     }
 }
 
 /// How many bytes of events wait for a reader who is slow; one event always may.
 const MOST_BACKLOG: usize = 1 << 20;
-
-/// The file that events are written to.
-#[derive(Debug)]
-struct Sink {
-    file: Patient<File>,
-    /// What its reader had no room for.
-    backlog: VecDeque<u8>,
-    lost: Option<io::Error>,
-}
-
-impl Sink {
-    /// Writes an event, or keeps it until there is room; waits for that only at the end.
-    fn send(&mut self, event: &Event) {
-        let is_last = matches!(event, Event::Ended { .. });
-        self.push_out(is_last);
-        let line = event.line();
-        if !self.backlog.is_empty() && self.backlog.len() + line.len() > MOST_BACKLOG {
-            self.lost.get_or_insert_with(|| io::Error::other("its reader has left too many events unread"));
-            return;
-        }
-        self.backlog.extend(line);
-        self.push_out(is_last);
-    }
-
-    fn push_out(&mut self, wait: bool) {
-        while !self.backlog.is_empty() && (wait || self.file.takes_now()) {
-            match self.file.write(self.backlog.as_slices().0) {
-                Ok(written) => drop(self.backlog.drain(..written)),
-                Err(error) => {
-                    self.lost.get_or_insert(error);
-                    self.backlog.clear();
-                }
-            }
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 //! anybody can look: so what was seen last is kept.
 
 use super::BuildError;
-use crate::{config::DeviceChoice, control::DeviceInfo, plan::PlannedDevice};
+use crate::{chain::chain, config::DeviceChoice, plan::PlannedDevice};
 use adjunct_ap::{Apid, Apqn, Matrix, Sysfs, Uuid, host::Bus, mdev::Mdev, text::Listing};
 use adjunct_devices::vfio_ap::{ApBus, Attached, VfioAp, Warning};
 use adjunct_hypervisor::{ApSource, Vm, descriptor};
@@ -35,6 +35,20 @@ pub(crate) struct Change {
     pub(crate) removed: Vec<Apqn>,
 }
 
+/// The AP device of a guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceInfo {
+    /// What the user calls it.
+    pub id: String,
+    /// As it was asked for: `sysfsdev=…`, or `fd=…,iommufd=…`.
+    pub choice: DeviceChoice,
+    /// The mediated device, if it can be seen which it is.
+    pub mdev: Option<Uuid>,
+    /// The queues that the guest has through it.
+    pub apqns: Vec<Apqn>,
+}
+
 /// A device that the guest has no more.
 #[derive(Debug)]
 pub(crate) struct Unplugged {
@@ -60,7 +74,7 @@ impl ApSlot {
     }
 
     fn note(&mut self, planned: PlannedDevice, warnings: &[Warning]) {
-        warnings.iter().for_each(|warning| tracing::warn!("{}", super::chain(warning)));
+        warnings.iter().for_each(|warning| tracing::warn!("{}", chain(warning)));
         self.plugged =
             Some(Plugged { planned, queues: BTreeSet::new(), seen: false, checkstopped: BTreeSet::new() });
     }

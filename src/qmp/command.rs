@@ -6,8 +6,10 @@ use super::{
     message::{Answer, Arguments, Body, Error, Request},
     query,
 };
-use crate::control::{Handle, Refusal, VmState};
-use crate::machine::chain;
+use crate::{
+    chain::chain,
+    control::{Handle, Refusal, VmState},
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;

@@ -3,13 +3,14 @@
 
 use super::{Loop, token};
 use crate::{
+    chain::chain,
     config::VfioApOption,
-    control::{DeviceInfo, Refusal},
+    control::Refusal,
     counts::ApHappening,
     event::{DetachReason, Event},
     machine::{
+        DeviceInfo,
         ap::{ApSlot, Change, Unplugged, names, source},
-        chain,
     },
     plan::{PlannedDevice, device_for},
 };

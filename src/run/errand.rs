@@ -1,18 +1,14 @@
 //! Work that may take long, done by a thread that has what it works on meanwhile.
 
-use super::{Loop, Managed};
-use crate::outcome::Outcome;
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::eventfd::{EfdFlags, EventFd},
+use super::{End, Loop, Managed};
+use crate::{
+    outcome::Outcome,
+    wait::{Flag, until_readable},
 };
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
-    sync::{
-        Arc,
-        mpsc::{self, Receiver, Sender, TryRecvError},
-    },
+    sync::mpsc::{self, Receiver, Sender, TryRecvError},
     thread::{self, JoinHandle},
 };
 
@@ -21,7 +17,7 @@ use std::{
 struct Errand<T, R> {
     give: Sender<T>,
     result: Receiver<R>,
-    done: Arc<EventFd>,
+    done: Flag,
     thread: JoinHandle<()>,
 }
 
@@ -30,11 +26,11 @@ struct Errand<T, R> {
 struct Lost;
 
 /// Says that the work is done, well or not.
-struct Tell(Arc<EventFd>);
+struct Tell(Flag);
 
 impl Drop for Tell {
     fn drop(&mut self) {
-        let _ = self.0.write(1);
+        self.0.raise();
     }
 }
 
@@ -44,7 +40,7 @@ impl<T: Send + 'static, R: Send + 'static> Errand<T, R> {
     /// # Errors
     /// There is no thread or eventfd to be had.
     fn prepare(name: &str, work: fn(T) -> R) -> io::Result<Self> {
-        let done = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let done = Flag::new()?;
         let ((give, take), (answer, result)) = (mpsc::channel(), mpsc::channel());
         let tell = Tell(done.clone());
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -107,7 +103,7 @@ impl Loop<'_> {
         // It has nothing more to do. What it panics with it has said itself.
         let _ = errand.thread.join();
         if result.is_err() {
-            self.outcome = Some(Outcome::Fault("its thread for the vfio-ap device has broken off"));
+            self.end.note(End::By(Outcome::Fault("its thread for the vfio-ap device has broken off")));
         }
         result.ok()
     }
@@ -129,23 +125,23 @@ impl Loop<'_> {
     /// Waits until `done` is readable; serves meanwhile what ends the guest, and who only asks.
     fn wait_until_readable(&mut self, done: BorrowedFd<'_>) {
         let mailbox = self.watch.managed.map(|managed| managed.mailbox);
-        let others = [
+        let files = [
+            Some(done),
             mailbox.map(|mailbox| mailbox.ends().as_fd()),
             mailbox.map(AsFd::as_fd),
             self.watch.signals.map(AsFd::as_fd),
             self.input.as_ref().map(AsFd::as_fd),
         ];
-        let files = [Some(done)].into_iter().chain(others).flatten();
-        let mut files: Vec<PollFd<'_>> = files.map(|file| PollFd::new(file, PollFlags::POLLIN)).collect();
-        // Interrupted or not: what is there is looked at.
-        let _ = poll(&mut files, PollTimeout::NONE);
-        // It is the first of the others, and served when we are back in the loop.
-        let is_asked = mailbox.is_some() && files[1].any() == Some(true);
-        drop(files);
-        self.asked_to_end |= is_asked;
+        // Whoever asks is served when we are back in the loop.
+        let [_, is_asked, ..] = until_readable(files).unwrap_or_default();
+        if is_asked {
+            self.end.note(End::Asked);
+        }
         self.answer_question();
         self.serve_input();
-        self.signalled |= self.watch.signals.is_some_and(|signals| signals.take().is_some());
+        if self.watch.signals.is_some_and(|signals| signals.take().is_some()) {
+            self.end.note(End::Signalled);
+        }
     }
 }
 
@@ -158,7 +154,7 @@ mod tests {
         let errand = Errand::prepare("errand", work).expect("a thread");
         assert_eq!(errand.result(), None);
         errand.start(1);
-        poll(&mut [PollFd::new(errand.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).expect("pollable");
+        until_readable([errand.as_fd()]).expect("pollable");
         errand.result()
     }
 

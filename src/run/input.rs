@@ -1,7 +1,7 @@
 //! What is typed at the guest's console.
 
-use super::Loop;
-use crate::{console::input::Wish, machine::chain, outcome::Outcome, signals::Ending};
+use super::{End, Loop};
+use crate::{chain::chain, console::input::Wish, outcome::Outcome, signals::Ending};
 use adjunct_devices::sclp::InputTaken;
 
 impl Loop<'_> {
@@ -24,7 +24,7 @@ impl Loop<'_> {
             match self.watch.signals {
                 // A console that waits for its reader hears of it too.
                 Some(signals) => signals.ask(),
-                None => self.outcome = Some(Outcome::Signal(Ending::Asked)),
+                None => self.end.note(End::By(Outcome::Signal(Ending::Asked))),
             }
         }
     }

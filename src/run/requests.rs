@@ -1,11 +1,11 @@
 //! What others ask of the guest while there is one.
 
-use super::{IPL_CPU, Loop, Managed, Order};
+use super::{End, IPL_CPU, Loop, Managed, Order};
 use crate::{
+    chain::chain,
     config::Config,
     control::{Act, Counters, Question, Refusal, Reply, Request, VmInfo, VmState, answer_for_host},
     event::Event,
-    machine::chain,
     outcome::Outcome,
 };
 use adjunct_devices::ipl::ResetKind;
@@ -18,7 +18,7 @@ impl Loop<'_> {
     /// The mailbox says if there are more, so that those who ask without end keep the loop from nothing.
     pub(super) fn serve_request(&mut self, ops: &mut EventOps) {
         let Some(Managed { mailbox, .. }) = self.watch.managed else { return };
-        if self.outcome.is_some() {
+        if self.end.is_settled() {
             return;
         }
         match mailbox.next() {
@@ -65,8 +65,7 @@ impl Loop<'_> {
         let wrong = |state, remedy| Err(Refusal::WrongState { state, remedy });
         let done = match (act, self.state()) {
             (Act::Shutdown | Act::Delete | Act::Quit, _) => {
-                self.outcome = Some(Outcome::Ordered);
-                self.order = Some(Order { act, reply });
+                self.end.note(End::Ordered(Order { act, reply }));
                 return;
             }
             (Act::Boot, VmState::Paused) => wrong(VmState::Paused, "resume it, or shut it down first"),
@@ -117,7 +116,7 @@ impl Loop<'_> {
 
     fn reset_from_outside(&mut self) -> Result<(), Refusal> {
         self.reset(IPL_CPU, ResetKind::External).map_err(|refused| {
-            self.outcome = Some(Outcome::Refused(refused.clone()));
+            self.end.note(End::By(Outcome::Refused(refused.clone())));
             Refusal::Host(refused)
         })?;
         if self.is_ending() { Err(Refusal::Ended) } else { Ok(()) }

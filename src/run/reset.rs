@@ -1,7 +1,7 @@
 //! Resets of the guest, step by step, with every vCPU in hand.
 
 use super::{IPL_CPU, Loop};
-use crate::{event::Event, machine::chain};
+use crate::{chain::chain, event::Event};
 use adjunct_devices::{
     ipl::{self, ResetKind, ResetStep},
     vfio_ap::VfioAp,

@@ -2,8 +2,10 @@
 
 mod archive;
 
-use super::mount::{Shown, shown_at};
-use crate::exit_status::ExitStatus;
+use crate::{
+    exit_status::ExitStatus,
+    mounts::{Shown, shown_at},
+};
 use adjunct_ap::{HostSysfs, Sysfs};
 use adjunct_cpu_model::Model;
 use adjunct_simulator::{

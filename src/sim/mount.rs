@@ -8,7 +8,12 @@ use super::{
     control::{ControlError, serve},
     daemon::{self, Background},
 };
-use crate::{exit_status::ExitStatus, signals::Signals};
+use crate::{
+    exit_status::ExitStatus,
+    mounts::{NAME, Shown},
+    signals::Signals,
+    wait::until_readable,
+};
 use adjunct_simulator::{
     HostFile, HostFileError, SimHost,
     share::{Served, TimeKeeper},
@@ -16,12 +21,8 @@ use adjunct_simulator::{
 use clap::Args;
 use files::Files;
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    unistd::geteuid,
-};
-use point::{MountPoint, NAME};
-pub(crate) use point::{Shown, shown_at};
+use nix::unistd::geteuid;
+use point::MountPoint;
 use std::{
     fs::File,
     io::{self, PipeReader},
@@ -229,12 +230,5 @@ const THREADS: usize = 2;
 
 /// Until a signal comes or it is unmounted.
 fn wait(signals: &Signals, mounted: &PipeReader) -> Result<(), MountError> {
-    let mut files = [signals.as_fd(), mounted.as_fd()].map(|file| PollFd::new(file, PollFlags::POLLIN));
-    loop {
-        match poll(&mut files, PollTimeout::NONE) {
-            Err(nix::errno::Errno::EINTR) => {}
-            Ok(_) => return Ok(()),
-            Err(errno) => return Err(MountError::Wait(errno.into())),
-        }
-    }
+    until_readable([signals.as_fd(), mounted.as_fd()]).map(drop).map_err(MountError::Wait)
 }

@@ -4,11 +4,10 @@ use super::{
     control::{ControlError, serve},
     daemon::{self, Background},
 };
-use crate::{exit_status::ExitStatus, signals::Signals};
+use crate::{exit_status::ExitStatus, signals::Signals, wait::until_readable};
 use adjunct_hypervisor::Hypervisor;
 use adjunct_simulator::{HostFile, HostFileError, SimHost};
 use clap::Args;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{io, os::fd::AsFd, path::PathBuf};
 
 /// Options of `adjunct sim serve`.
@@ -87,12 +86,6 @@ pub fn run(args: &ServeArgs) -> Result<ExitStatus, ServeError> {
     let _served = serve(&host, &args.control)?;
     let line = format!("a {} is served at {} until SIGTERM", host.name(), args.control.display());
     daemon::ready(args.in_background, &line).map_err(ServeError::Daemon)?;
-    let mut file = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-    loop {
-        match poll(&mut file, PollTimeout::NONE) {
-            Err(nix::errno::Errno::EINTR) => {}
-            Ok(_) => return Ok(ExitStatus::Success),
-            Err(errno) => return Err(ServeError::Wait(errno.into())),
-        }
-    }
+    until_readable([signals.as_fd()]).map_err(ServeError::Wait)?;
+    Ok(ExitStatus::Success)
 }
