@@ -558,6 +558,8 @@ fn a_guest_that_lacks_a_file_is_not_booted_and_the_vmm_stays() {
     let (_dir, config) = for_ever();
     adjunct.order(&["create", &adjunct.config(&config)]);
     let mut client = adjunct.connect();
+    // Its connection has the file that it needs.
+    assert_eq!(client.get("vm.info").status, 200);
     let mut refusals = Vec::new();
     for spare in 0.. {
         limit_files(&adjunct, spare);
