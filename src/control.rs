@@ -145,7 +145,7 @@ pub(crate) enum Act {
 
 impl Act {
     /// Whether a guest that runs ends by it.
-    fn ends_a_guest(self) -> bool {
+    pub(crate) fn ends_a_guest(self) -> bool {
         matches!(self, Self::Delete | Self::Shutdown | Self::Quit)
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     outcome::Outcome,
     plan::Model,
     sandbox,
-    signals::{Ending, Signals},
+    signals::Signals,
 };
 use adjunct_hypervisor::{KernelError, Psw, Tod};
 use event_manager::{EventManager, EventOps, EventSet, MutEventSubscriber, SubscriberId, SubscriberOps};
@@ -68,7 +68,8 @@ pub struct Managed<'a> {
     pub config: &'a Config,
 }
 
-/// A guest that has ended; all that it held is given back.
+/// A guest that has ended; all that it held is given back, but for what the host had not done yet with its AP device: that
+/// goes when it is done.
 #[derive(Debug)]
 pub struct Ended {
     /// How.
@@ -92,8 +93,6 @@ enum End {
     Not,
     /// Somebody has asked for it, which is not served yet, and something else was left undone for that.
     Asked,
-    /// A signal has come.
-    Signalled,
     /// Somebody ordered it.
     Ordered(Order),
     /// By something else.
@@ -106,12 +105,10 @@ impl End {
         matches!(self, Self::Ordered(_) | Self::By(_))
     }
 
-    /// Notes that there is one more reason. How it ends is settled once, and before that a signal is the better reason.
+    /// Notes that there is one more reason. How it ends is settled by the first.
     fn note(&mut self, end: Self) {
-        match self {
-            Self::Not | Self::Asked => *self = end,
-            Self::Signalled if end.is_settled() => *self = end,
-            Self::Signalled | Self::Ordered(_) | Self::By(_) => {}
+        if !self.is_settled() {
+            *self = end;
         }
     }
 }
@@ -120,7 +117,6 @@ impl End {
 pub struct Started<'a> {
     manager: EventManager<Loop<'a>>,
     id: SubscriberId,
-    signals: Option<&'a Signals>,
 }
 
 impl fmt::Debug for Started<'_> {
@@ -149,13 +145,12 @@ pub fn start<'a>(
     watch: Watch<'a>,
 ) -> io::Result<Started<'a>> {
     let mut manager = EventManager::new().map_err(io::Error::other)?;
-    let signals = watch.signals;
     let event_loop = Loop::new(machine, host, events, watch)?;
     sandbox::enter(sandbox::Thread::Loop).map_err(io::Error::other)?;
     let id = manager.add_subscriber(event_loop);
     match manager.subscriber_mut(id).map_err(io::Error::other)?.unwatched.take() {
         Some(error) => Err(io::Error::other(error)),
-        None => Ok(Started { manager, id, signals }),
+        None => Ok(Started { manager, id }),
     }
 }
 
@@ -165,14 +160,13 @@ impl Started<'_> {
     /// # Errors
     /// Nobody can be waited for any more.
     pub fn run(self) -> io::Result<Ended> {
-        let Self { mut manager, id, signals } = self;
-        let end = loop {
+        let Self { mut manager, id } = self;
+        let (outcome, order) = loop {
             let event_loop = manager.subscriber_mut(id).map_err(io::Error::other)?;
             match std::mem::take(&mut event_loop.end) {
                 going_on @ (End::Not | End::Asked) => event_loop.end = going_on,
-                End::Signalled => break None,
-                End::Ordered(order) => break Some((Outcome::Ordered, Some(order))),
-                End::By(outcome) => break Some((outcome, None)),
+                End::Ordered(order) => break (Outcome::Ordered, Some(order)),
+                End::By(outcome) => break (outcome, None),
             }
             match manager.run() {
                 Ok(_) => {}
@@ -182,10 +176,6 @@ impl Started<'_> {
         };
         // Whoever ordered it hears of it when all is given back.
         drop(manager);
-        let (outcome, order) = end.unwrap_or_else(|| {
-            // The signal is taken last: until then it tells a console not to wait, or its vCPU would not come back.
-            (Outcome::Signal(signals.and_then(Signals::take).unwrap_or(Ending::Terminated)), None)
-        });
         Ok(Ended { outcome, order })
     }
 }
@@ -286,6 +276,12 @@ impl<'a> Loop<'a> {
         !matches!(self.end, End::Not)
     }
 
+    fn look_at_signals(&mut self) {
+        if let Some(signal) = self.watch.signals.and_then(Signals::came) {
+            self.end.note(End::By(Outcome::Signal(signal)));
+        }
+    }
+
     /// Lets the guest begin.
     fn begin(&mut self) {
         self.seats.run(IPL_CPU);
@@ -365,7 +361,7 @@ impl MutEventSubscriber for Loop<'_> {
             token::AP_CONFIG => self.ap_configuration_changed(ops),
             token::AP_RELEASE => self.release_ap(ops),
             token::INPUT => self.serve_input(),
-            token::SIGNAL => self.end.note(End::Signalled),
+            token::SIGNAL => self.look_at_signals(),
             token::REQUEST => self.serve_request(ops),
             token::LOOK => self.look_on_time(),
             _ => {}
@@ -378,15 +374,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_a_guest_ends_is_settled_once_and_a_signal_is_more_than_a_wish() {
+    fn how_a_guest_ends_is_settled_once() {
         let mut end = End::default();
         assert!(matches!(end, End::Not));
         for (next, now) in [
             (End::Asked, "Asked"),
-            (End::Signalled, "Signalled"),
-            (End::Asked, "Signalled"),
             (End::By(Outcome::Stopped), "By(Stopped)"),
-            (End::Signalled, "By(Stopped)"),
+            (End::Asked, "By(Stopped)"),
             (End::By(Outcome::Fault("too late")), "By(Stopped)"),
         ] {
             end.note(next);

@@ -128,7 +128,7 @@ impl Signals {
     }
 
     /// The first signal that ends a guest, once it has come.
-    pub fn take(&self) -> Option<Ending> {
+    pub fn came(&self) -> Option<Ending> {
         self.came.first.get().copied()
     }
 }

@@ -116,7 +116,7 @@ impl<'a> Vmm<'a> {
     fn wait(&self) -> Result<Option<Outcome>, RunError> {
         let signals = self.signals.as_ref().map(|signals| signals.as_fd());
         until_readable([Some(self.mailbox.as_fd()), signals]).map_err(RunError::Loop)?;
-        Ok(self.signals.as_ref().and_then(|signals| signals.take()).map(Outcome::Signal))
+        Ok(self.signals.as_ref().and_then(|signals| signals.came()).map(Outcome::Signal))
     }
 
     /// Answers what is asked while no guest runs.

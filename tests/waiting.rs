@@ -169,6 +169,31 @@ fn an_end_that_is_ordered_does_not_wait_for_the_host_to_reset_queues() {
 }
 
 #[test]
+fn nothing_is_begun_any_more_once_somebody_has_asked_for_the_end() {
+    let (_dir, kernel) = image(&[FOR_EVER], &[]);
+    let host = host();
+    steered(&host, |operator| {
+        operator.boot(&kernel, None);
+        let handle = &operator.handle;
+        thread::scope(|scope| {
+            let door = Door::closed(&host, "VFIO_DEVICE_RESET");
+            let first = scope.spawn(|| handle.add_device(option(MDEV[0])));
+            door.wait();
+            let second = scope.spawn(|| handle.add_device(option(MDEV[1])));
+            // By then it has most likely asked.
+            (0..100).for_each(|_| assert_eq!(operator.state(), VmState::Running));
+            handle.shutdown().expect("it runs");
+            assert_says(first.join().expect("it does not panic"), &["the guest ended first"]);
+            second.join().expect("it does not panic").expect_err("there is no guest any more");
+            let second = MDEV[1].rsplit('/').next().expect("a name");
+            let acts = host.acts().text();
+            assert!(!acts.contains(second), "{acts}");
+            door.open();
+        });
+    });
+}
+
+#[test]
 fn who_asks_about_a_guest_does_not_wait_for_the_host_to_reset_queues_and_who_changes_it_does() {
     while_the_host_resets_queues(|operator, door, asking| {
         let handle = &operator.handle;

@@ -139,9 +139,7 @@ impl Loop<'_> {
         }
         self.answer_question();
         self.serve_input();
-        if self.watch.signals.is_some_and(|signals| signals.take().is_some()) {
-            self.end.note(End::Signalled);
-        }
+        self.look_at_signals();
     }
 }
 

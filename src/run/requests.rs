@@ -14,14 +14,21 @@ use event_manager::EventOps;
 use std::{collections::BTreeSet, sync::PoisonError};
 
 impl Loop<'_> {
-    /// Serves one request, unless somebody has ordered the end: what comes then is for whoever is there after the guest.
-    /// The mailbox says if there are more, so that those who ask without end keep the loop from nothing.
+    /// Serves one request, unless it is known how the guest ends: what comes then is for whoever is there after the guest.
+    /// Once somebody has asked for the end, nothing is begun any more. The mailbox says if there are more, so that those
+    /// who ask without end keep the loop from nothing.
     pub(super) fn serve_request(&mut self, ops: &mut EventOps) {
         let Some(Managed { mailbox, .. }) = self.watch.managed else { return };
         if self.end.is_settled() {
             return;
         }
+        let is_ending = self.is_ending();
         match mailbox.next() {
+            Some(Request::AddDevice(_, reply)) if is_ending => reply.send(Err(Refusal::Ended)),
+            Some(Request::RemoveDevice(_, reply)) if is_ending => reply.send(Err(Refusal::Ended)),
+            Some(Request::Act(act, reply)) if is_ending && !act.ends_a_guest() => {
+                reply.send(Err(Refusal::Ended))
+            }
             Some(Request::AddDevice(device, reply)) => {
                 reply.send(self.add_device(device, ops));
             }
