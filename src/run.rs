@@ -255,15 +255,20 @@ impl<'a> Loop<'a> {
         })
     }
 
-    /// Serves what the threads have reported: one report for each CPU at most, or a guest whose CPUs report without end
-    /// would keep the loop from all else.
+    /// Serves what the threads have reported.
     fn serve_reports(&mut self) {
+        self.serve_reports_of(|_| true);
+    }
+
+    /// Serves those of `wanted`: one report for each CPU at most, or a guest whose CPUs report without end would keep the
+    /// loop from all else.
+    fn serve_reports_of(&mut self, wanted: fn(&Why) -> bool) {
         for _ in 0..self.seats.len() {
             if self.end.is_settled() {
                 return;
             }
             // None while the guest is paused: what is reported then is served when it goes on.
-            let Some(report) = self.seats.next_report() else { return };
+            let Some(report) = self.seats.next_report(wanted) else { return };
             if let Err(refused) = self.serve(report) {
                 self.end.note(End::By(Outcome::Refused(refused)));
             }
@@ -336,7 +341,7 @@ impl MutEventSubscriber for Loop<'_> {
                 failed.get_or_insert(error);
             }
         };
-        add(self.seats.ready(), token::REPORT);
+        add(&self.seats.ready().as_fd(), token::REPORT);
         add(&self.look.as_fd(), token::LOOK);
         self.look_regularly();
         ap::watched(&self.ap).for_each(|(event, what)| add(event, what));

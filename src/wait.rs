@@ -31,6 +31,12 @@ impl Flag {
         let _ = self.0.write(1);
     }
 
+    /// Whether it is up. Nobody waits.
+    pub(crate) fn is_up(&self) -> bool {
+        let mut file = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        poll(&mut file, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
     /// To be done before looking at what it stands for: what comes after this raises it again.
     pub(crate) fn lower(&self) {
         // Refused if it is down.
@@ -76,6 +82,7 @@ mod tests {
         other.clone().raise();
         other.raise();
         assert_eq!(readable(), [false, false, true]);
+        assert!(other.is_up() && !one.is_up());
         one.raise();
         assert_eq!(readable(), [false, true, true]);
         other.lower();

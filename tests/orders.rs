@@ -178,7 +178,7 @@ fn with_a_status(host: &str, then: impl FnOnce(Code) -> Code) {
 }
 
 /// Wants the status at `area` to have these, as the lowcore has them from 0x1200 on
-/// (`arch/s390/include/asm/lowcore.h`, QEMU: `target/s390x/sigp.c: SigpSaveArea`).
+/// (`arch/s390/include/asm/lowcore.h`, QEMU: `target/s390x/helper.c: SigpSaveArea`).
 fn status(code: Code, area: u32, prefix: u32, address: u64, comparator: u64, control_13: u64) -> Code {
     let code = (0..16).fold(code, |code, n| code.holds_long(area + 0x80 + 8 * n, pattern(n)));
     let mask = if address == 0 { 0 } else { 0x0000_0001_8000_0000 };
@@ -361,7 +361,7 @@ pub(crate) fn interruptions_before_a_stop(host: &str) {
 
 /// Two CPUs order each other without end: one is told that the other is busy, and both go on.
 pub(crate) fn each_other(host: &str) {
-    let again = Code::new().word(0xae24_0000 | u32::from(order::NONE)).bytes;
+    let again = Code::new().word(0xae24_0000 | u32::from(order::START)).bytes;
     let orders = |code: Code, other: u32| {
         let mut code = code.load(4, other).load(3, 0);
         code.bytes.extend(&again);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// 1 January 2026 and half an hour by the guest's TOD clock, in units of 2^-12 microseconds: the simulated host begins with
 /// that year.
-const HALF_PAST: u64 = ((126 * 365 + 31) * 86_400 + 1800) * 1_000_000 * 4096;
+pub(crate) const HALF_PAST: u64 = ((126 * 365 + 31) * 86_400 + 1800) * 1_000_000 * 4096;
 
 /// `lhi %r3,1`, then an order to CPU 1.
 const CPU_1: u32 = 0xa738_0001;

@@ -3,6 +3,7 @@
 use crate::{
     command::MDEV,
     lifecycle::{FOR_EVER, FullPipe, image, talker},
+    rest::HALF_PAST,
     steering::{Operator, assert_says, beat, config, heartbeat, host, option, steered},
 };
 use adjunct::{
@@ -18,6 +19,7 @@ use std::{
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread::{self, ScopedJoinHandle},
+    time::Duration,
 };
 
 /// As [`config`], with a console that nobody reads.
@@ -165,6 +167,28 @@ fn an_end_that_is_ordered_does_not_wait_for_the_host_to_reset_queues() {
         assert_says(asking.join().expect("it does not panic"), &["the guest ended first"]);
         door.open();
         assert_eq!(operator.state(), VmState::Shutdown);
+    });
+}
+
+#[test]
+fn how_a_guest_ends_is_told_while_the_host_resets_queues() {
+    // stck 0x900; clc 0x900(8),0x910; jl the stck; lpswe 0x410: the bad end, once it is the time at 0x910
+    let mut waits = vec![0xb2, 0x05, 0x09, 0x00, 0xd5, 0x07, 0x09, 0x00, 0x09, 0x10];
+    waits.extend([0xa7, 0x44, 0xff, 0xfb, 0xb2, 0xb2, 0x04, 0x10]);
+    let (_dir, kernel) = image(&[], &[(0x200, &waits), (0x910, &HALF_PAST.to_be_bytes())]);
+    let host = host();
+    steered(&host, |operator| {
+        operator.boot(&kernel, Some(MDEV[0]));
+        let handle = operator.handle.clone();
+        thread::scope(|scope| {
+            let door = Door::closed(&host, "VFIO_DEVICE_SET_IRQS");
+            let asking = scope.spawn(move || handle.remove_device("ap0"));
+            door.wait();
+            host.advance(Duration::from_secs(3600));
+            operator.hear(|event| matches!(event, Event::GuestPanicked { .. }).then_some(()));
+            assert_says(asking.join().expect("it does not panic"), &["the guest ended first"]);
+            door.open();
+        });
     });
 }
 

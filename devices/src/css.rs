@@ -105,7 +105,7 @@ impl Css {
     }
 
     /// Executes `io`, which `vcpu`, in the supervisor state, has left the guest with (QEMU 10.2: `target/s390x/kvm/kvm.c:
-    /// handle_b2` and `handle_tsch`, which call the `ioinst_handle_` function of each instruction).
+    /// handle_b2` and `handle_tsch`, which call an `ioinst_handle_` function for most).
     ///
     /// # Errors
     /// What the host refuses.

@@ -28,8 +28,8 @@ pub enum Intercept {
     Sigp(Sigp),
     /// A channel I/O instruction: for [`crate::css::Css::execute`].
     ChannelIo(ChannelIo),
-    /// An AP instruction that SIE did not interpret: this guest has no AP instructions, and the
-    /// answer is an operation exception (`arch/s390/kvm/priv.c: handle_pqap`, 7.2).
+    /// An AP instruction that SIE did not interpret and KVM leaves to user space (PQAP: `arch/s390/kvm/priv.c: handle_pqap`,
+    /// 7.2): this guest has no AP instructions, or not this function, and the answer is an operation exception.
     Ap(ApInstruction),
     /// The guest shall get this program interruption.
     Program(ProgramInterruption),

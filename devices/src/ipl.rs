@@ -78,7 +78,7 @@ pub fn diagnose_308(r1: u8, r3: u8, cpu: &CpuState, memory: &GuestMemory) -> Ipl
 }
 
 /// The PSW with which a CPU starts after a load-normal or modified-clear reset: the short PSW at absolute
-/// address 0 (QEMU: `target/s390x/cpu.c: s390_cpu_load_normal`).
+/// address 0 (QEMU: `target/s390x/cpu-system.c: s390_cpu_load_normal`, 10.2).
 ///
 /// Bit 12, which is one in a short PSW, is inverted, so that the CPU raises a specification exception
 /// if it was not.

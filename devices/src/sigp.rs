@@ -88,6 +88,17 @@ pub fn answer_for_all(order: &Sigp) -> Option<Answer> {
     (order.order == code::SET_ARCHITECTURE).then_some(Answer::INVALID_PARAMETER)
 }
 
+/// Whether there is such an order at all, of those that a host leaves to user space.
+pub fn is_order(order: &Sigp) -> bool {
+    matches!(
+        order.order,
+        code::START..=code::RESTART
+            | code::STOP_AND_STORE_STATUS
+            | code::INITIAL_CPU_RESET..=code::STORE_STATUS_AT_ADDRESS
+            | code::SET_ARCHITECTURE
+    )
+}
+
 /// Whether a CPU in this state can't take `order` now: only resets break an order that is pending
 /// (`target/s390x/sigp.c: handle_sigp_single_dst`).
 pub fn finds_busy(order: &Sigp, state: State) -> bool {

@@ -197,10 +197,10 @@ impl VfioAp {
     ///
     /// In this order: open, `GET_INFO`, for each interrupt `GET_IRQ_INFO` and `SET_IRQS`, reset. An
     /// interrupt that is missing or refused and a reset that fails are warnings, as in QEMU
-    /// (`hw/vfio/ap.c: vfio_ap_realize`); each is kept apart.
+    /// (`hw/vfio/ap.c: vfio_ap_realize`, `vfio_ap_reset`); each is kept apart.
     ///
-    /// Use [`ApBus`] where a second device could be asked for: kernels from 5.15 to 7.0 refuse it with
-    /// EPERM but spoil the first one's AQIC interception before they do.
+    /// Use [`ApBus`] where a second device could be asked for: kernels from 5.15 to 7.0, unless a stable
+    /// release has mended it (6.12.117), refuse it with EPERM but spoil the first one's AQIC interception before they do.
     ///
     /// # Errors
     /// See [`AttachError`]. The device is closed again.

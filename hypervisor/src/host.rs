@@ -123,7 +123,7 @@ pub trait Vcpu: Debug + Send {
     /// `KVM_SET_MP_STATE`.
     fn set_run_state(&mut self, state: RunState) -> Result<()>;
 
-    /// `KVM_S390_STORE_STATUS`: stores the registers of this vCPU, which must be stopped, where the
+    /// `KVM_S390_STORE_STATUS`: stores the registers of this vCPU, which must not run, where the
     /// architecture wants them (`arch/s390/kvm/kvm-s390.c: kvm_s390_store_status_unloaded`, 7.2): into the 512
     /// bytes at absolute address `at`, or without one (`KVM_S390_STORE_STATUS_NOADDR`) at absolute 0x1200, whatever
     /// the prefix, with the architectural-mode identification 1 at absolute 163.

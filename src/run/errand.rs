@@ -1,6 +1,6 @@
 //! Work that may take long, done by a thread that has what it works on meanwhile.
 
-use super::{End, Loop, Managed};
+use super::{End, Loop, Managed, vcpu::Why};
 use crate::{
     outcome::Outcome,
     wait::{Flag, until_readable},
@@ -77,8 +77,9 @@ impl<T, R> AsFd for Errand<T, R> {
 }
 
 impl Loop<'_> {
-    /// Has a thread called `name` do `work` on the AP device. The host may take its time, and nobody who wants to end the
-    /// guest or to know of it must wait for that; all else waits. `None`: the guest ends, and the thread keeps what it has.
+    /// Has a thread called `name` do `work` on the AP device. The host may take its time, and neither the guest nor who wants
+    /// to end it or to know of it must wait for that; resets and other orders do. `None`: the guest ends, and the thread
+    /// keeps what it has.
     pub(super) fn send_on_errand<T, R>(&mut self, name: &str, on: T, work: fn(T) -> R) -> Option<R>
     where
         T: Send + 'static,
@@ -93,6 +94,7 @@ impl Loop<'_> {
         };
         errand.start(on);
         let result = self.wait_for(&errand);
+        self.seats.look_again();
         if let Some(Managed { mailbox, .. }) = self.watch.managed {
             mailbox.look_again();
         }
@@ -122,12 +124,13 @@ impl Loop<'_> {
         None
     }
 
-    /// Waits until `done` is readable; serves meanwhile what ends the guest, and who only asks.
+    /// Waits until `done` is readable; serves meanwhile the guest, what ends it, and who only asks.
     fn wait_until_readable(&mut self, done: BorrowedFd<'_>) {
         let mailbox = self.watch.managed.map(|managed| managed.mailbox);
         let files = [
             Some(done),
             mailbox.map(|mailbox| mailbox.ends().as_fd()),
+            Some(self.seats.ready().as_fd()),
             mailbox.map(AsFd::as_fd),
             self.watch.signals.map(AsFd::as_fd),
             self.input.as_ref().map(AsFd::as_fd),
@@ -138,6 +141,8 @@ impl Loop<'_> {
             self.end.note(End::Asked);
         }
         self.answer_question();
+        // A reset is another such work.
+        self.serve_reports_of(|why| !matches!(why, Why::Reset(_)));
         self.serve_input();
         self.look_at_signals();
     }

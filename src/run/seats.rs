@@ -5,13 +5,11 @@ use crate::{
     control::{VcpuInfo, VcpuState},
     outcome::Broken,
     sandbox,
+    wait::Flag,
 };
 use adjunct_devices::sigp::{Answer, State, StopOrder};
-use adjunct_hypervisor::{CpuReset, CpuState, EventFd, KernelError, Kick, RunState, Vcpu};
-use nix::{
-    sys::eventfd::{self, EfdFlags},
-    unistd::gettid,
-};
+use adjunct_hypervisor::{CpuReset, CpuState, KernelError, Kick, RunState, Vcpu};
+use nix::unistd::gettid;
 use std::{
     collections::VecDeque,
     io,
@@ -22,7 +20,6 @@ use std::{
     },
     thread::{self, JoinHandle},
 };
-use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK};
 
 /// A vCPU that came back, and why.
 #[derive(Debug)]
@@ -54,7 +51,7 @@ struct Seat {
     stopping: Option<StopOrder>,
     kicker: Arc<dyn Kick>,
     /// Readable while the loop waits for the vCPU.
-    wanted: Arc<eventfd::EventFd>,
+    wanted: Flag,
     /// 0 until the thread runs.
     thread_id: Arc<AtomicI32>,
     to_thread: Option<Sender<Box<dyn Vcpu>>>,
@@ -64,7 +61,7 @@ struct Seat {
 impl Seat {
     fn stop(&mut self) {
         (self.doing, self.stopping) = (Doing::Stopped, None);
-        let _ = self.wanted.read();
+        self.wanted.lower();
     }
 }
 
@@ -73,7 +70,7 @@ impl Seat {
 pub(super) struct Seats {
     seats: Vec<Seat>,
     returned: Receiver<Returned>,
-    ready: Arc<EventFd>,
+    ready: Flag,
     unserved: VecDeque<Report>,
     paused: bool,
 }
@@ -82,14 +79,13 @@ impl Seats {
     /// Starts a thread for each vCPU; all vCPUs are here and stopped.
     pub(super) fn new(vcpus: Vec<Box<dyn Vcpu>>, shared: &Arc<Shared>) -> io::Result<Self> {
         let (to_loop, returned) = mpsc::channel();
-        let ready = Arc::new(EventFd::new(EFD_CLOEXEC | EFD_NONBLOCK)?);
+        let ready = Flag::new()?;
         let mut all = Self { seats: Vec::new(), returned, ready, unserved: VecDeque::new(), paused: false };
         for vcpu in vcpus {
             let (to_thread, from_loop) = mpsc::channel();
             let thread_id = Arc::new(AtomicI32::new(0));
             let (to_loop, ready) = (to_loop.clone(), all.ready.clone());
-            let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-            let wanted = Arc::new(eventfd::EventFd::from_flags(flags)?);
+            let wanted = Flag::new()?;
             let own = Own { wanted: wanted.clone(), owes: false };
             let desk = Desk { to_loop, ready, cpu: vcpu.id(), thread_id: thread_id.clone() };
             let shared = shared.clone();
@@ -111,13 +107,13 @@ impl Seats {
     }
 
     /// Readable when a vCPU may have come back.
-    pub(super) fn ready(&self) -> &EventFd {
+    pub(super) fn ready(&self) -> &Flag {
         &self.ready
     }
 
     /// Has the descriptor be readable once more: there may be more reports than were looked at.
     pub(super) fn look_again(&self) {
-        let _ = self.ready.write(1);
+        self.ready.raise();
     }
 
     /// How many CPUs there are.
@@ -130,14 +126,14 @@ impl Seats {
         usize::from(cpu) < self.seats.len()
     }
 
-    /// The next report, if one is there and the guest is not paused.
-    pub(super) fn next_report(&mut self) -> Option<Report> {
-        // Before looking: what comes after this makes the descriptor readable again.
-        let _ = self.ready.read();
+    /// The next report that `wanted` picks, if one is there and the guest is not paused.
+    pub(super) fn next_report(&mut self, wanted: impl Fn(&Why) -> bool) -> Option<Report> {
+        self.ready.lower();
         while let Ok(returned) = self.returned.try_recv() {
             self.note(returned);
         }
-        if self.paused { None } else { self.unserved.pop_front() }
+        let next = self.unserved.iter().position(|report| wanted(&report.why))?;
+        if self.paused { None } else { self.unserved.remove(next) }
     }
 
     fn note(&mut self, (cpu, back): Returned) {
@@ -157,16 +153,16 @@ impl Seats {
     pub(super) fn gather(&mut self, cpu: u16) {
         let seat = &self.seats[usize::from(cpu)];
         if seat.doing == Doing::Running {
-            // In this order: what was kicked is told that it is.
+            // In this order: a kick that nobody wanted it by is none to who finds itself kicked.
+            seat.wanted.raise();
             seat.kicker.kick();
-            let _ = seat.wanted.write(1);
         }
         while self.seats[usize::from(cpu)].doing == Doing::Running {
             // Every path out of a thread reports, so this ends.
             let Ok(returned) = self.returned.recv() else { return };
             self.note(returned);
         }
-        let _ = self.seats[usize::from(cpu)].wanted.read();
+        self.seats[usize::from(cpu)].wanted.lower();
         self.unserved.retain(|report| report.cpu != cpu || !matches!(report.why, Why::Kicked));
     }
 
@@ -257,7 +253,7 @@ impl Seats {
             seat.doing = Doing::Running;
             if seat.stopping.is_some() {
                 // It executes nothing more, so it need not wait for what it wrote to be read.
-                let _ = seat.wanted.write(1);
+                seat.wanted.raise();
             }
             // A thread that broke has said so, and that report ends the guest.
             let _ = to_thread.send(vcpu);
@@ -265,7 +261,7 @@ impl Seats {
     }
 
     /// Answers an order that this CPU gave and that is not served yet with busy: another CPU's order to this one comes
-    /// first (as in QEMU, `target/s390x/sigp.c: handle_sigp_single_dst`).
+    /// first (as in QEMU, `target/s390x/sigp.c: handle_sigp`, whose lock this one has not got).
     pub(super) fn turn_away(&mut self, cpu: u16) {
         for report in self.unserved.iter_mut().filter(|report| report.cpu == cpu) {
             let Why::Sigp(order) = &report.why else { continue };
@@ -359,7 +355,7 @@ impl Drop for Seats {
 /// A thread's side.
 struct Desk {
     to_loop: Sender<Returned>,
-    ready: Arc<EventFd>,
+    ready: Flag,
     cpu: u16,
     thread_id: Arc<AtomicI32>,
 }
@@ -380,7 +376,7 @@ impl Desk {
     fn report(&self, back: Option<(Box<dyn Vcpu>, Why)>) {
         // Nobody listens only when the loop has ended, which it does after its threads.
         let _ = self.to_loop.send((self.cpu, back));
-        let _ = self.ready.write(1);
+        self.ready.raise();
     }
 }
 
@@ -421,7 +417,7 @@ mod tests {
                 doing: Doing::Back,
                 stopping: None,
                 kicker: Arc::new(Nobody),
-                wanted: Arc::new(eventfd::EventFd::from_flags(EfdFlags::EFD_NONBLOCK).expect("an eventfd")),
+                wanted: Flag::new().expect("an eventfd"),
                 thread_id: Arc::default(),
                 to_thread: None,
                 thread: None,
@@ -430,13 +426,13 @@ mod tests {
             let mut seats = Seats {
                 seats: vec![seat],
                 returned,
-                ready: Arc::new(EventFd::new(EFD_NONBLOCK).expect("an eventfd")),
+                ready: Flag::new().expect("an eventfd"),
                 unserved: VecDeque::from([Report { cpu: 0, why }]),
                 paused: false,
             };
             seats.enter(0, State::Stopped);
             assert!(seats.is_stopped(0));
-            let told = seats.next_report().map(|report| format!("{:?}", report.why));
+            let told = seats.next_report(|_| true).map(|report| format!("{:?}", report.why));
             assert_eq!(told, is_told.then_some(named));
         }
     }

@@ -24,6 +24,11 @@ impl Loop<'_> {
             self.tell(from, order, Answer::Busy);
             return Ok(());
         }
+        // For what is none, nobody is taken out of the guest.
+        if !sigp::is_order(&order) {
+            self.tell(from, order, Answer::INVALID_ORDER);
+            return Ok(());
+        }
         self.seats.gather(to);
         if to != from {
             self.seats.turn_away(to);

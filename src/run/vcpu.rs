@@ -5,6 +5,7 @@ use crate::{
     console::{Console, input::Room},
     counts::{Counts, ExitKind},
     outcome::Broken,
+    wait::Flag,
 };
 use adjunct_devices::{
     ProgramInterruption,
@@ -14,7 +15,6 @@ use adjunct_devices::{
     sclp::Sclp,
 };
 use adjunct_hypervisor::{Exit, Floating, GuestMemory, KernelError, Kick, Vcpu, Vm};
-use nix::sys::eventfd::EventFd;
 use std::{
     os::fd::AsFd,
     sync::{
@@ -62,8 +62,8 @@ impl Shared {
 /// What a vCPU's thread has for itself.
 #[derive(Debug)]
 pub(super) struct Own {
-    /// Readable while somebody wants the vCPU back. A kick alone ends `KVM_RUN` only.
-    pub(super) wanted: Arc<EventFd>,
+    /// Up while somebody wants the vCPU back. A kick alone ends `KVM_RUN` only.
+    pub(super) wanted: Flag,
     /// Whether this CPU has had the SCLP, and what it wrote there may not have been taken yet.
     pub(super) owes: bool,
 }
@@ -130,7 +130,8 @@ fn serve(
         }
         // KVM makes this exit of DIAGNOSE 0x308 subcodes 3 and 4 only.
         Exit::Reset { .. } => Ok(Some(Why::Reset(ResetKind::ReIpl))),
-        Exit::Interrupted => Ok(Some(Why::Kicked)),
+        // By a kick that only has it look what is pending, it goes on.
+        Exit::Interrupted => Ok(own.wanted.is_up().then_some(Why::Kicked)),
         // Nobody makes interruptions of subchannels pending, so none was dequeued that would have to be put back.
         Exit::Tsch { ipb, .. } => {
             act(Intercept::ChannelIo(intercept::test_subchannel(ipb, vcpu.state())), vcpu, shared)

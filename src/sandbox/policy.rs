@@ -230,7 +230,7 @@ const ROWS: &[Row] = &[
     ioctl(KVM_CREATE_VCPU,                       BUILDERS),
     ioctl(KVM_SET_USER_MEMORY_REGION,            BUILDERS),
     ioctl(KVM_RUN,                               GUEST),
-    ioctl(KVM_S390_STORE_STATUS,                 GUEST),
+    ioctl(KVM_S390_STORE_STATUS,                 MAIN),
     ioctl(KVM_S390_INITIAL_RESET,                MAIN),
     ioctl(KVM_SET_MP_STATE,                      MAIN),
     ioctl(KVM_ENABLE_CAP,                        BUILDERS),

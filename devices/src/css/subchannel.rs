@@ -27,7 +27,8 @@ pub(super) fn check_id(gr1: u64) -> Checked {
     operand(gr1 & ONE != 0 && (gr1 & IMAGE_IS_GIVEN != 0 || gr1 & IMAGE_ID == 0))
 }
 
-/// RESET CHANNEL PATH: the image must be there; with one image only it is image 0 (`ioinst_handle_rchp`).
+/// RESET CHANNEL PATH: the image must be there; with one image only it is image 0 (`ioinst_handle_rchp` and
+/// `hw/s390x/css.c: css_do_rchp`).
 pub(super) fn check_path(gr1: u64, images: bool) -> Checked {
     const RESERVED: u64 = 0xff00_ff00;
     let [.., image, _, _] = gr1.to_be_bytes();

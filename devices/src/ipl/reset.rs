@@ -1,6 +1,6 @@
 //! Resets of the machine, as lists of steps.
 
-/// Which reset (QEMU: `include/hw/s390x/s390-virtio-ccw.h: enum s390_reset`).
+/// Which reset (QEMU: `hw/s390x/ipl.h: enum s390_reset`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetKind {
     /// From outside: power-on, or the user's wish.

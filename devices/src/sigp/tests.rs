@@ -113,6 +113,8 @@ fn each_order_does_to_a_cpu_in_each_state_what_qemu_does() {
             "{order:#x} {before:?}"
         );
         assert_eq!(finds_busy(&sigp(order, 0x2000), before), answer == Busy, "{order:#x} {before:?}");
+        let known = answer != Answer::INVALID_ORDER && order != 0x07;
+        assert_eq!(is_order(&sigp(order, 0x2000)), known, "{order:#x}");
     }
 }
 

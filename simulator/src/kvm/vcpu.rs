@@ -25,7 +25,7 @@ const SLICE: u32 = 4096;
 /// Most bytes of a memory operation (`arch/s390/kvm/kvm-s390.c: MEM_OP_MAX_SIZE`).
 const MOST_BYTES: usize = 65536;
 
-/// Interception codes (`arch/s390/include/uapi/asm/kvm.h`, `kvm_host_types.h: ICPT_*`).
+/// Interception codes (`arch/s390/include/asm/kvm_host.h: ICPT_*`, 6.12; `kvm_host_types.h`, 7.2).
 const ICPT_INSTRUCTION: u8 = 0x04;
 const ICPT_PROGRAM: u8 = 0x08;
 const ICPT_EXTERNAL: u8 = 0x14;
