@@ -13,8 +13,8 @@ use std::{
 /// KVM's VFIO pseudo device of one VM: where KVM is told which VFIO files belong to the VM.
 ///
 /// A VM can have one vfio-ap device. This knows whether there is one, so that the kernel is not asked for a second: it
-/// answers EPERM, but from 5.15 to 7.0, unless mended by a stable release (6.12.117), it spoils the first one's AQIC interception before it does
-/// (`drivers/s390/crypto/vfio_ap_ops.c: vfio_ap_mdev_set_kvm`).
+/// answers EPERM, but from 5.15 to 7.0, unless mended by a stable release (6.12.117), it spoils the first one's AQIC
+/// interception before it does (`drivers/s390/crypto/vfio_ap_ops.c: vfio_ap_mdev_set_kvm`).
 #[derive(Debug)]
 pub struct KvmVfio {
     device: OwnedFd,

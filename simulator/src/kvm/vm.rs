@@ -92,7 +92,8 @@ impl Shared {
     }
 
     /// Where the guest's PQAP(AQIC) goes, held while an mdev is opened: no guest that has the masks finds no hook
-    /// (`drivers/s390/crypto/vfio_ap_ops.c: vfio_ap_mdev_set_kvm`, whose `get_update_locks_for_kvm` takes `pqap_hook_rwsem`, 6.12).
+    /// (`drivers/s390/crypto/vfio_ap_ops.c: vfio_ap_mdev_set_kvm`, whose `get_update_locks_for_kvm` takes
+    /// `pqap_hook_rwsem`, 6.12).
     pub(super) fn change_hook(&self) -> RwLockWriteGuard<'_, Option<Weak<dyn VmMdev>>> {
         self.hook.write().unwrap_or_else(PoisonError::into_inner)
     }
