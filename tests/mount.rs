@@ -204,7 +204,8 @@ fn every_attribute_says_through_the_mount_what_the_host_says() {
         }
     }
     let mounted = Mounted::new();
-    let host = SimHost::new(HostFile::default()).expect("the built-in host");
+    let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+        .expect("the built-in host");
     let files = mounted.path("sys");
     let mut read = 0;
     for top in ["bus", "class", "devices", "kernel", "module"] {
@@ -494,7 +495,7 @@ fn the_capture_of_a_mount_is_its_host_file_also_by_way_of_an_archive() {
         .stderr(Stdio::null())
         .status();
     assert!(matches!(tarred.expect("tar is there").code(), Some(0 | 1)));
-    let file = HostFile::default();
+    let file = HostFile::three_guests().expect("the built-in host is right");
     for source in [["--sys", &sys], ["--tar", &archive]] {
         let ran = adjunct(&[&["sim", "capture"], &source[..]].concat());
         assert_eq!(ran.status, 0, "{ran:?}");

@@ -30,7 +30,8 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+        let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+            .expect("the built-in host starts");
         let served = serve(&host, &dir.path().join("host")).expect("nobody serves there");
         Self { host, served: Some(served), dir }
     }

@@ -106,7 +106,8 @@ fn writes_are_refused_and_late(
     host: &SharedHost,
     late: &str,
 ) {
-    let reference = SimHost::new(HostFile::default()).expect("the built-in host starts");
+    let reference = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+        .expect("the built-in host starts");
     let operator = Operator::new(reference.clone());
     let dump = || lasting(&order(host, "dump"));
     let mut names = BTreeSet::new();
@@ -184,7 +185,8 @@ fn whichever_file_of_a_mount_can_not_be_read_says_so_and_is_read_the_next_time()
     }
     let mounted = Mounted::controlled();
     let control = mounted.control();
-    let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+    let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+        .expect("the built-in host starts");
     let mut count = 0;
     walk(&host.tree(), Node::ROOT, "", &mut |path| {
         order(&control, &format!("fault read on /sys{path}: fails ENXIO"));
