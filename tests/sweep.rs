@@ -4,6 +4,7 @@
 use crate::{
     command::{MDEV, host_file},
     mount::Mounted,
+    patience::until,
     share::Shared,
 };
 use adjunct_ap::Sysfs;
@@ -126,9 +127,7 @@ fn writes_are_refused_and_late(
             let writer = scope.spawn(|| write(&path, text));
             if late.starts_with("held") {
                 // What holds somebody is planned no more.
-                while !order(host, "faults").is_empty() {
-                    thread::yield_now();
-                }
+                until(|| order(host, "faults").is_empty());
                 assert_eq!(dump(), before, "{path} is held");
                 order(host, "release door");
             }
