@@ -11,7 +11,7 @@ pub use answer::{Counters, HostInfo, VcpuInfo, VcpuState, VmInfo, VmState};
 use crate::{
     config::{Config, VfioApOption},
     host::Host,
-    machine::{BuildError, DeviceInfo},
+    machine::{DeviceFilesError, DeviceInfo},
     outcome::RunError,
     plan::{PlanError, cpu_of},
     wait::Flag,
@@ -84,7 +84,7 @@ pub enum Refusal {
     Boot(#[from] RunError),
     /// The files of the device are not there.
     #[error(transparent)]
-    DeviceFiles(BuildError),
+    DeviceFiles(DeviceFilesError),
     /// The host does not give the device to the guest.
     #[error("the device can't be plugged")]
     Attach(#[from] AttachError),
@@ -182,7 +182,8 @@ impl Drop for AskedToEnd {
     }
 }
 
-/// A way to ask, for any thread. Each request waits for its answer.
+/// A way to ask, for any thread. Each request waits for its answer, and any of them can be answered [`Refusal::Gone`]: the VMM
+/// ends.
 #[derive(Clone, Debug)]
 pub struct Handle {
     requests: Sender<Request>,
@@ -270,7 +271,7 @@ impl Handle {
     /// The host that guests run on; there is one, with or without a guest.
     ///
     /// # Errors
-    /// The host did not answer.
+    /// [`Refusal::Plan`]: the host did not answer.
     pub fn host(&self) -> Result<HostInfo, Refusal> {
         self.question(Question::Host)
     }
@@ -278,7 +279,7 @@ impl Handle {
     /// What has been counted since the VMM started.
     ///
     /// # Errors
-    /// [`Refusal::Gone`].
+    /// None but [`Refusal::Gone`].
     pub fn counters(&self) -> Result<Counters, Refusal> {
         self.question(Question::Counters)
     }
@@ -334,7 +335,7 @@ impl Handle {
     /// Resets the guest and loads its program again, as [`Handle::reset`]; one that was paused goes on.
     ///
     /// # Errors
-    /// [`Refusal::NotCreated`]; [`Refusal::WrongState`] if it does not run.
+    /// As [`Handle::reset`].
     pub fn reboot(&self) -> Result<(), Refusal> {
         self.act(Act::Reboot)
     }
@@ -343,7 +344,8 @@ impl Handle {
     /// paused stays so.
     ///
     /// # Errors
-    /// [`Refusal::NotCreated`]; [`Refusal::WrongState`] if it does not run.
+    /// [`Refusal::NotCreated`]; [`Refusal::WrongState`] if it does not run; [`Refusal::Ended`]; [`Refusal::Host`], upon which
+    /// the guest ends.
     pub fn reset(&self) -> Result<(), Refusal> {
         self.act(Act::Reset)
     }
@@ -351,7 +353,8 @@ impl Handle {
     /// Asks the guest to shut down, as a power button does: SCLP's signal quiesce. It may take its time, or not listen.
     ///
     /// # Errors
-    /// [`Refusal::NotCreated`]; [`Refusal::WrongState`] if it does not run.
+    /// [`Refusal::NotCreated`]; [`Refusal::Already`] if it has ended; [`Refusal::WrongState`] if it was not booted;
+    /// [`Refusal::Host`] if the host does not let the guest be told.
     pub fn power_down(&self) -> Result<(), Refusal> {
         self.act(Act::PowerDown)
     }
@@ -367,7 +370,9 @@ impl Handle {
     /// Gives an AP device to the guest while it runs or is paused.
     ///
     /// # Errors
-    /// [`Refusal::SecondDevice`], [`Refusal::WrongState`]; [`Refusal::Plan`] and [`Refusal::Attach`] as the host says.
+    /// [`Refusal::NotCreated`]; [`Refusal::WrongState`] if it does not run; [`Refusal::SecondDevice`];
+    /// [`Refusal::DeviceFiles`]; [`Refusal::Plan`] and [`Refusal::Attach`] as the host says; [`Refusal::Unwatched`];
+    /// [`Refusal::Ended`].
     pub fn add_device(&self, device: VfioApOption) -> Result<DeviceInfo, Refusal> {
         self.ask(|reply| Request::AddDevice(device, reply))
     }
@@ -375,7 +380,7 @@ impl Handle {
     /// Takes the device `id` from the guest; the host has reset its queues when this is answered.
     ///
     /// # Errors
-    /// [`Refusal::NoSuchDevice`], [`Refusal::WrongState`].
+    /// [`Refusal::NotCreated`]; [`Refusal::WrongState`] if it does not run; [`Refusal::NoSuchDevice`]; [`Refusal::Ended`].
     pub fn remove_device(&self, id: &str) -> Result<(), Refusal> {
         self.ask(|reply| Request::RemoveDevice(id.to_owned(), reply))
     }

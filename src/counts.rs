@@ -29,7 +29,7 @@ pub(crate) enum ExitKind {
     Program,
     /// A disabled wait.
     Wait,
-    /// The CPU has stopped itself.
+    /// The CPU was ordered to stop, and has taken what was pending.
     Stop,
     /// DIAGNOSE 0x308, which the host has looked into.
     Reset,

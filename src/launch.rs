@@ -16,7 +16,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Why there was no VMM, or why its guest did not run.
+/// Why there was no VMM, why its guest did not run, or what was lost of what they said.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// No such host.
@@ -28,7 +28,7 @@ pub enum LaunchError {
     /// A way in can't be opened.
     #[error(transparent)]
     Management(#[from] ManagementError),
-    /// The guest did not run.
+    /// The guest did not run or not to its end, or what it said was lost.
     #[error(transparent)]
     Run(#[from] RunError),
 }

@@ -3,7 +3,7 @@
 pub(crate) mod ap;
 
 use crate::{
-    config::{DeviceChoice, KeyWrapping},
+    config::KeyWrapping,
     plan::{Model, Plan},
 };
 use adjunct_ap::Sysfs;
@@ -18,8 +18,8 @@ use adjunct_hypervisor::{
     Vm, allocate, apply_cpu_model,
 };
 use ap::ApSlot;
-pub use ap::DeviceInfo;
-use std::{fmt, io, os::fd::RawFd, sync::Arc};
+pub use ap::{DeviceFilesError, DeviceInfo};
+use std::{fmt, sync::Arc};
 
 /// A VM with its devices, built and loaded.
 pub struct Machine {
@@ -62,20 +62,9 @@ pub enum BuildError {
         #[source]
         source: LoadError,
     },
-    /// A file that somebody else should have opened.
-    #[error("--device vfio-ap,{key}={number} is no file descriptor that adjunct inherited")]
-    Descriptor {
-        /// Which of the two.
-        key: &'static str,
-        /// As typed.
-        number: RawFd,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// A file that somebody sent, and that is no longer there.
-    #[error("vfio-ap,{0}: its files are taken already; send them anew")]
-    Taken(DeviceChoice),
+    /// The files of the AP device are not there.
+    #[error(transparent)]
+    DeviceFiles(#[from] DeviceFilesError),
     /// The host refused.
     #[error("the VM can't be built")]
     Kernel(#[from] KernelError),

@@ -44,7 +44,7 @@ pub enum Outcome {
     Ordered,
 }
 
-/// Why a guest did not run, or that what it said was lost.
+/// Why a guest did not run or not to its end, or that what it said was lost.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// It can't work on this host.
@@ -59,8 +59,8 @@ pub enum RunError {
     /// The host refused.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// The event loop can't be set up.
-    #[error("the event loop can't be set up")]
+    /// The event loop can't be set up or go on: there is nothing to wait for the guest, signals and requests with.
+    #[error("the event loop has failed")]
     Loop(#[source] io::Error),
 }
 
@@ -69,12 +69,9 @@ impl RunError {
     pub fn status(&self) -> ExitStatus {
         match self {
             Self::Plan(_)
-            | Self::Build(
-                BuildError::Load { .. }
-                | BuildError::Memory(_)
-                | BuildError::Descriptor { .. }
-                | BuildError::Taken(_),
-            ) => ExitStatus::Refused,
+            | Self::Build(BuildError::Load { .. } | BuildError::Memory(_) | BuildError::DeviceFiles(_)) => {
+                ExitStatus::Refused
+            }
             Self::Sandbox(error) => error.status(),
             Self::Console(_) => ExitStatus::Output,
             Self::Build(BuildError::Kernel(_) | BuildError::Attach(_)) | Self::Loop(_) => {

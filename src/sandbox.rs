@@ -32,10 +32,7 @@ use std::{
     cell::Cell,
     fs, io,
     path::{self, PathBuf},
-    sync::{
-        Once, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::OnceLock,
 };
 
 /// What a forbidden system call does.
@@ -160,10 +157,8 @@ struct GivenUp {
     managed: bool,
     /// Whether the host is another process's.
     shared: bool,
-    /// Whether they are given up already.
-    kept: Once,
-    /// Whether Landlock keeps them.
-    by_landlock: AtomicBool,
+    /// Whether Landlock keeps them; unset: nobody has decided yet.
+    by_landlock: OnceLock<bool>,
 }
 
 /// What the sentence about a forbidden call ends with.
@@ -195,15 +190,7 @@ impl Sandbox {
         let removed = directories.map(|path| Rule { path, access: Access::Remove });
         let rules = self.landlock_rules.iter().cloned().chain(removed).collect();
         let (managed, shared) = (!sockets.is_empty(), matches!(host, Some(HostChoice::SimulatedAt(_))));
-        let given_up = GivenUp {
-            answer,
-            landlock,
-            rules,
-            managed,
-            shared,
-            kept: Once::new(),
-            by_landlock: AtomicBool::new(false),
-        };
+        let given_up = GivenUp { answer, landlock, rules, managed, shared, by_landlock: OnceLock::new() };
         if GIVEN_UP.set(given_up).is_err() || answer.is_none() {
             return Ok(());
         }
@@ -244,29 +231,35 @@ impl Sandbox {
 pub fn keep_to(files: Files, by_default: bool) -> Result<(), SandboxError> {
     let Some(given_up) = GIVEN_UP.get() else { return Ok(()) };
     let mut answer = Ok(());
-    given_up.kept.call_once(|| {
-        if !given_up.landlock.unwrap_or(by_default) {
-            return;
-        }
-        let mut files = files;
-        if given_up.managed {
-            files.warn_of_devices();
-        }
-        given_up.rules.iter().for_each(|rule| files.keep_path(&rule.path, rule.access));
-        answer = files.keep().and_then(|kept| match given_up.landlock {
-            Some(true) if !kept => Err(SandboxError::NoLandlock),
-            _ => {
-                given_up.by_landlock.store(kept, Ordering::Relaxed);
-                Ok(())
-            }
-        });
+    given_up.by_landlock.get_or_init(|| {
+        given_up.keep_to(files, by_default).unwrap_or_else(|error| {
+            answer = Err(error);
+            false
+        })
     });
     answer
 }
 
+impl GivenUp {
+    /// Whether Landlock keeps this thread to `files` and the rules' now.
+    fn keep_to(&self, mut files: Files, by_default: bool) -> Result<bool, SandboxError> {
+        if !self.landlock.unwrap_or(by_default) {
+            return Ok(false);
+        }
+        if self.managed {
+            files.warn_of_devices();
+        }
+        self.rules.iter().for_each(|rule| files.keep_path(&rule.path, rule.access));
+        match (self.landlock, files.keep()?) {
+            (Some(true), false) => Err(SandboxError::NoLandlock),
+            (_, kept) => Ok(kept),
+        }
+    }
+}
+
 /// What to write if a file was refused because files are given up; nothing if it can't be for that.
 pub(crate) fn hint(error: &io::Error) -> &'static str {
-    let is_kept = GIVEN_UP.get().is_some_and(|given_up| given_up.by_landlock.load(Ordering::Relaxed));
+    let is_kept = GIVEN_UP.get().is_some_and(|given_up| given_up.by_landlock.get() == Some(&true));
     match error.kind() {
         io::ErrorKind::PermissionDenied if is_kept => {
             "; Landlock keeps adjunct to the files it was given: start it with --landlock-rules that name this one (to \

@@ -107,41 +107,82 @@ fn crates_use_only_the_layers_below_them() {
     }
 }
 
+const SUPER: &str = "super::";
+
 /// The row of a module of `src`, from above.
 fn row(module: &str) -> Option<usize> {
     ROWS.iter().position(|row| row.contains(&module))
 }
 
-/// What `code` names right after `root`: `crate::a::B` has a, `use crate::{a::{B, C}, d}` has a and d.
-fn named<'a>(code: &'a str, root: &str) -> Vec<&'a str> {
-    let first = |path: &'a str| {
-        let name = path.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next();
-        // Behind the last comma there is none.
-        name.filter(|name| !name.is_empty())
-    };
-    let mut names = Vec::new();
-    for path in code.split(root).skip(1) {
-        let Some(group) = path.strip_prefix('{') else {
-            names.extend(first(path));
-            continue;
-        };
-        let (mut depth, mut start) = (0, 0);
-        for (at, c) in group.char_indices() {
-            match c {
-                '{' => depth += 1,
-                '}' if depth > 0 => depth -= 1,
-                ',' | '}' if depth == 0 => {
-                    names.extend(first(&group[start..at]));
-                    start = at + 1;
-                    if c == '}' {
-                        break;
-                    }
+/// The paths that begin here: `a::B` is one, `{a::{B, C}, d}` is `a::{B, C}` and `d`.
+fn paths(code: &str) -> Vec<&str> {
+    let Some(group) = code.strip_prefix('{') else { return vec![code] };
+    let (mut paths, mut depth, mut start) = (Vec::new(), 0, 0);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                paths.push(group[start..at].trim());
+                start = at + 1;
+                if c == '}' {
+                    break;
                 }
-                _ => {}
             }
+            _ => {}
         }
     }
+    paths
+}
+
+/// The paths in `code` after `root`.
+fn below<'a>(code: &'a str, root: &str) -> Vec<&'a str> {
+    code.match_indices(root).flat_map(|(at, _)| paths(&code[at + root.len()..])).collect()
+}
+
+/// The first names of paths. Behind the last comma of a group there is none.
+fn first_names<'a>(paths: &[&'a str]) -> Vec<&'a str> {
+    let first = |path: &&'a str| path.split(|c: char| !c.is_alphanumeric() && c != '_').next();
+    paths.iter().filter_map(first).filter(|name| !name.is_empty()).collect()
+}
+
+/// What a file `depth` levels below `src` names of the crate's root. A module within it may need more of `super::`.
+fn from_the_root(code: &str, depth: usize) -> Vec<&str> {
+    let above = (1..depth).fold(below(code, SUPER), |up, _| {
+        up.into_iter().filter_map(|path| path.strip_prefix(SUPER)).flat_map(paths).collect()
+    });
+    let mut names = first_names(&below(code, "crate::"));
+    names.extend(first_names(&above).into_iter().filter(|name| row(name).is_some()));
     names
+}
+
+#[test]
+fn what_a_module_names_of_the_root_is_found_however_it_is_written() {
+    for (code, depth, names) in [
+        ("use crate::{api::{A, b}, run, }; crate::qmp::c()", 1, &["api", "run", "qmp"][..]),
+        ("super::api::x(); super::Other; super::other::y()", 1, &["api"]),
+        ("mod tests { use super::super::{api, b}; }", 1, &["api"]),
+        ("super::api", 2, &[]),
+        ("super::super::api::x()", 2, &["api"]),
+        ("use super::{a, super::{b, api}}; super::super::super::run::z()", 2, &["api", "run"]),
+        ("super::super::api", 3, &[]),
+        ("super::super::{super::api}", 3, &["api"]),
+    ] {
+        assert_eq!(from_the_root(code, depth), names, "{code}");
+    }
+}
+
+#[test]
+fn the_table_in_the_documentation_has_the_same_rows() {
+    let text = fs::read_to_string(root().join("docs/architecture.md")).expect("readable");
+    let (_, table) = text.split_once("| modules | what they are |\n|---|---|\n").expect("a table");
+    let rows = table.lines().map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let names = |row: &str| {
+        let mut names: Vec<_> = row.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(rows.map(names).collect::<Vec<_>>(), ROWS);
 }
 
 #[test]
@@ -153,6 +194,7 @@ fn modules_use_only_those_of_the_rows_below_them() {
     for path in files {
         let below = path.strip_prefix(&src).expect("it is in src");
         let first = Path::new(below.components().next().expect("a name").as_os_str());
+        let depth = below.components().count();
         let module = first.file_stem().and_then(|name| name.to_str()).expect("UTF-8");
         if ["lib", "main"].contains(&module) {
             continue;
@@ -160,11 +202,7 @@ fn modules_use_only_those_of_the_rows_below_them() {
         let own = row(module).unwrap_or_else(|| panic!("{module} has no row"));
         let text = fs::read_to_string(&path).expect("readable");
         let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        let mut used = named(&code, "crate::");
-        if first == below {
-            used.extend(named(&code, "super::").into_iter().filter(|name| row(name).is_some()));
-        }
-        for other in used.into_iter().filter(|other| *other != module) {
+        for other in from_the_root(&code, depth).into_iter().filter(|other| *other != module) {
             let row = row(other).unwrap_or_else(|| panic!("{}: {other} has no row", path.display()));
             assert!(row > own, "{}: {module} must not use {other}, which is not below it", path.display());
             edges += 1;

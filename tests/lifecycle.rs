@@ -1,6 +1,9 @@
 //! What happens to a guest while it runs: resets, other CPUs, signals, and what the host does to its queues.
 
-use crate::command::{MDEV, Ran, Start, adjunct, command};
+use crate::{
+    command::{MDEV, Ran, Start, adjunct, command},
+    patience::until,
+};
 use adjunct::{
     config::{Config, Image},
     console::Kept,
@@ -16,7 +19,7 @@ use adjunct_simulator::SimHost;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     os::fd::AsFd,
     path::PathBuf,
     process::{Command, Stdio},
@@ -245,14 +248,12 @@ pub(crate) fn talker() -> (TempDir, PathBuf) {
 #[test]
 fn a_signal_ends_a_guest_whose_console_nobody_reads() {
     let (_dir, file) = talker();
-    let mut child =
-        command().args(["run", "--host", "sim", "--kernel"]).arg(&file).stdout(Stdio::piped()).start();
-    // One byte shows that the guest runs; then nobody reads, and soon the pipe is full.
-    let mut console = child.stdout.take().expect("a pipe");
-    console.read_exact(&mut [0]).expect("the guest writes");
+    let pipe = FullPipe::new();
+    let console = fs::File::options().write(true).open(pipe.path()).expect("a pipe");
+    let mut child = command().args(["run", "--host", "sim", "--kernel"]).arg(&file).stdout(console).start();
+    pipe.wait();
     assert!(Command::new("kill").arg(child.id().to_string()).status().expect("kill is there").success());
     assert_eq!(child.wait().expect("it ends").code(), Some(143));
-    drop(console);
 }
 
 #[test]
@@ -295,9 +296,7 @@ impl FullPipe {
     /// Waits until nothing more goes in.
     pub(crate) fn wait(&self) {
         let mut end = [PollFd::new(self.ends.as_fd(), PollFlags::POLLOUT)];
-        while poll(&mut end, PollTimeout::ZERO).expect("pollable") > 0 {
-            thread::yield_now();
-        }
+        until(|| poll(&mut end, PollTimeout::ZERO).expect("pollable") == 0);
     }
 }
 

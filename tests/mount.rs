@@ -3,6 +3,7 @@
 use crate::{
     command::{Ran, Start, Started, adjunct, command, host_file},
     golden::assert_golden,
+    patience::until,
 };
 use adjunct_ap::{HostSysfs, Sysfs};
 use adjunct_simulator::{HostFile, SimHost, share::SharedHost};
@@ -204,7 +205,8 @@ fn every_attribute_says_through_the_mount_what_the_host_says() {
         }
     }
     let mounted = Mounted::new();
-    let host = SimHost::new(HostFile::default()).expect("the built-in host");
+    let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+        .expect("the built-in host");
     let files = mounted.path("sys");
     let mut read = 0;
     for top in ["bus", "class", "devices", "kernel", "module"] {
@@ -308,9 +310,7 @@ fn a_remove_that_waits_for_a_guest_holds_up_nobody() {
     thread::scope(|scope| {
         let removing = scope.spawn(|| fs::write(&remove, "1"));
         // A removal takes this file away first.
-        while remove.exists() {
-            thread::yield_now();
-        }
+        until(|| !remove.exists());
         for _ in 0..16 {
             assert_eq!(mounted.read("sys/bus/ap/config_time").expect("readable"), "30\n");
         }
@@ -334,9 +334,7 @@ fn reads_that_a_plan_holds_hold_up_nobody() {
         let read = || mounted.read("sys/bus/ap/config_time");
         let readers: Vec<_> = (0..HELD).map(|_| scope.spawn(read)).collect();
         // A plan that has struck is no plan any more.
-        while !mounted.order(&["faults"]).is_empty() {
-            thread::yield_now();
-        }
+        until(|| mounted.order(&["faults"]).is_empty());
         assert_eq!(mounted.read("sys/bus/ap/poll_thread").expect("readable"), "0\n");
         mounted.write("sys/bus/ap/config_time", "31").expect("taken");
         assert!(readers.iter().all(|reader| !reader.is_finished()));
@@ -444,9 +442,7 @@ fn with_daemon_it_returns_when_the_files_are_there() {
 fn time_passes_for_a_mounted_host_so_resets_end() {
     let mounted = Mounted::new();
     let reset = "sys/bus/ap/devices/05.0004/reset";
-    while mounted.read(reset).expect("readable") != "No Reset Timer set.\n" {
-        thread::yield_now();
-    }
+    until(|| mounted.read(reset).expect("readable") == "No Reset Timer set.\n");
 }
 
 /// What `sim mount` with `options` says of places that it can't mount on.
@@ -494,7 +490,7 @@ fn the_capture_of_a_mount_is_its_host_file_also_by_way_of_an_archive() {
         .stderr(Stdio::null())
         .status();
     assert!(matches!(tarred.expect("tar is there").code(), Some(0 | 1)));
-    let file = HostFile::default();
+    let file = HostFile::three_guests().expect("the built-in host is right");
     for source in [["--sys", &sys], ["--tar", &archive]] {
         let ran = adjunct(&[&["sim", "capture"], &source[..]].concat());
         assert_eq!(ran.status, 0, "{ran:?}");
@@ -580,9 +576,7 @@ fn a_remove_that_waits_is_not_interrupted_by_a_signal() {
     mounted.order(&["guest", "open", uuid]);
     let remove = mounted.path(MDEV).join("remove");
     let mut writer = Command::new("sh").args(["-c", "echo 1 > \"$0\""]).arg(&remove).start();
-    while remove.exists() {
-        thread::yield_now();
-    }
+    until(|| !remove.exists());
     let process = Pid::from_raw(i32::try_from(writer.id()).expect("a process id"));
     kill(process, Signal::SIGINT).expect("it waits");
     for _ in 0..100 {

@@ -3,6 +3,7 @@
 use crate::{
     command::{MDEV, command},
     lifecycle::{FOR_EVER, UNTIL_IT_IS_GONE, image},
+    patience::until,
     qmp::client::Guest,
     steering::{Operator, assert_says, config, host, option, queues, steered},
 };
@@ -12,7 +13,6 @@ use adjunct::{
 };
 use adjunct_ap::Sysfs;
 use serde_json::json;
-use std::thread;
 
 /// TAPQ until the queue 05.0004 is there, then until it is gone, over and over; each time with an order to a CPU that is not
 /// there, which is counted.
@@ -41,7 +41,7 @@ fn a_device_can_be_plugged_and_unplugged_while_the_guest_looks() {
             assert_eq!((device.id.as_str(), device.apqns.len()), ("ap0", 4));
             assert_eq!(operator.hear(queues), ["05.0004", "05.00ab", "06.0004", "06.00ab"]);
             assert_eq!(handle.info().expect("it runs").device, Some(device));
-            while seen_by_the_guest() < 2 * plugs - 1 {}
+            until(|| seen_by_the_guest() >= 2 * plugs - 1);
             handle.remove_device("ap0").expect("it is there");
             let (apqns, reason) = operator.hear(|event| match event {
                 Event::ApDetached { apqns, reason, .. } => Some((apqns, reason)),
@@ -51,7 +51,7 @@ fn a_device_can_be_plugged_and_unplugged_while_the_guest_looks() {
             assert_eq!(handle.info().expect("it runs").device, None);
             let counters = handle.counters().expect("always");
             assert_eq!((counters.ap_attached, counters.ap_detached, counters.queues), (plugs, plugs, 0));
-            while seen_by_the_guest() < 2 * plugs {}
+            until(|| seen_by_the_guest() >= 2 * plugs);
         }
     });
     assert_eq!(host.acts().held(), Vec::<String>::new());
@@ -80,9 +80,7 @@ fn a_device_can_be_unplugged_while_the_guest_uses_its_queues() {
         operator.boot(&kernel, None);
         for _ in 0..20 {
             handle.add_device(option(MDEV[0])).expect("there is none");
-            while status() == empty {
-                thread::yield_now();
-            }
+            until(|| status() != empty);
             handle.remove_device("ap0").expect("it is there");
             assert_eq!(operator.state(), VmState::Running);
             assert_eq!(status(), empty, "what the guest left in the queue is gone");

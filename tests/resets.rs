@@ -4,6 +4,7 @@ use crate::{
     command::{MDEV, Start, Started, command},
     guest_code::{Answer, Code, ends_well},
     lifecycle::{END_WELL, FOR_EVER, image, resets_once, run_image},
+    patience::until,
     share::Shared,
 };
 use adjunct::{
@@ -293,14 +294,13 @@ fn a_second_signal_ends_adjunct_at_once_whatever_the_host_is_at() {
     let mut events = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     assert!(events.by_ref().map_while(Result::ok).any(|event| event.contains("host-checked")));
     // The device is reset before the guest has it, and that does not end. Two signals can come as one.
-    let status = loop {
+    let mut ended = None;
+    until(|| {
         terminate(&child);
-        if let Some(status) = child.try_wait().expect("it is our child") {
-            break status;
-        }
-        thread::yield_now();
-    };
-    assert_eq!(status.code(), Some(143));
+        ended = child.try_wait().expect("it is our child");
+        ended.is_some()
+    });
+    assert_eq!(ended.and_then(|status| status.code()), Some(143));
     assert_eq!(events.map_while(Result::ok).last(), None, "it is gone in the middle of something");
     shared.order("queue free 05.0004");
 }

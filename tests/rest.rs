@@ -2,6 +2,7 @@
 
 use crate::{
     lifecycle::{FOR_EVER, image},
+    patience::until,
     steering::{config, host, steered},
 };
 use adjunct::{
@@ -47,7 +48,7 @@ fn ended(first: u64, last: Option<u64>) -> (Option<u16>, EndCause, u8) {
             let info = operator.handle.info().expect("it runs");
             info.vcpus.iter().map(|cpu| cpu.state).collect()
         };
-        while states() != [VcpuState::DisabledWait, VcpuState::Operating] {}
+        until(|| states() == [VcpuState::DisabledWait, VcpuState::Operating]);
         host.advance(Duration::from_secs(3600));
         let mut panicked = None;
         told = Some(operator.hear(|event| match event {

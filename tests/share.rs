@@ -3,6 +3,7 @@
 use crate::{
     command::{MDEV, Ran, Start, Started, adjunct, command, host_file},
     lifecycle::{END_WELL, FOR_EVER, UNTIL_IT_IS_GONE, an_ap_interruption, image},
+    patience::until,
 };
 use adjunct_ap::{Apid, Sysfs};
 use adjunct_hypervisor::{CryptoAttribute, ProtoVm};
@@ -30,7 +31,8 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+        let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+            .expect("the built-in host starts");
         let served = serve(&host, &dir.path().join("host")).expect("nobody serves there");
         Self { host, served: Some(served), dir }
     }
@@ -275,6 +277,15 @@ fn what_is_no_request_is_answered_and_the_connection_goes_on() {
     assert!(next().contains("\"errno\":2"));
 }
 
+/// An mdev that a VMM has open; closed when dropped.
+struct Opened<'a>(&'a Shared, &'static str);
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.0.ctl(&format!("guest close {}", self.1));
+    }
+}
+
 #[test]
 fn a_client_that_waits_for_an_mdev_holds_up_nobody_else() {
     let shared = Shared::new();
@@ -282,13 +293,14 @@ fn a_client_that_waits_for_an_mdev_holds_up_nobody_else() {
     let client = shared.connect();
     thread::scope(|scope| {
         let removing = scope.spawn(|| client.write(&attribute(0, "remove"), "1"));
+        // A test that fails closes it too: the removal waits for that.
+        let opened = Opened(&shared, uuid(0));
         // Once it is going, nobody can open it.
-        let open = format!("guest open {}", uuid(0));
-        while shared.ctl(&open).stderr.contains("busy") {}
+        until(|| !shared.ctl(&format!("guest open {}", uuid(0))).stderr.contains("busy"));
         assert_eq!(client.read("bus/ap/bindings").ok(), shared.host.read("bus/ap/bindings").ok());
         let other = adjunct(&["run", "--host", &shared.option(), "--device", &device(1)]);
         assert_eq!(other.status, 0, "{other:?}");
-        shared.order(&format!("guest close {}", uuid(0)));
+        drop(opened);
         removing.join().expect("it only writes").expect("it is removed");
     });
 }
@@ -416,10 +428,10 @@ fn a_host_that_is_served_is_there_until_a_signal_ends_it_and_is_served_once() {
     let path = dir.path().join("host");
     let serve = ["sim", "serve", "--control", path.to_str().expect("text")];
     let mut server = command().args(serve).stderr(Stdio::null()).start();
-    while !path.exists() {
+    until(|| {
         assert_eq!(server.try_wait().expect("a child"), None, "it serves");
-        thread::yield_now();
-    }
+        path.exists()
+    });
     let second = adjunct(&serve);
     assert_eq!(second.status, 3, "{second:?}");
     assert!(second.stderr.contains("served there already"), "{second:?}");
@@ -535,9 +547,7 @@ fn a_host_is_served_in_the_background_by_a_process_called_adjunct() {
     let second = adjunct(&serve);
     let answer = ctl(&path, "held");
     end(server);
-    while path.exists() {
-        thread::yield_now();
-    }
+    until(|| !path.exists());
     assert_eq!(called.expect("it runs"), "adjunct\n");
     assert_eq!(answer.status, 0, "{answer:?}");
     assert_eq!(second.status, 3);

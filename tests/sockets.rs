@@ -1,6 +1,6 @@
 //! Whatever is sent to a socket, in whatever pieces: it is answered or the connection ends, and the next client is served.
 
-use crate::{command::post_mortem, qmp::client::Client, serving::Serving};
+use crate::{command::post_mortem, patience::PATIENCE, qmp::client::Client, serving::Serving};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 use std::{
@@ -9,11 +9,7 @@ use std::{
     os::unix::net::UnixStream,
     path::Path,
     thread,
-    time::Duration,
 };
-
-/// Longer than anything takes: a test that would wait for ever fails instead.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What comes of `pieces`, up to the end of the connection.
 fn say(socket: &Path, pieces: &[Vec<u8>]) -> Vec<u8> {

@@ -4,6 +4,7 @@
 use crate::{
     command::{MDEV, host_file},
     mount::Mounted,
+    patience::until,
     share::Shared,
 };
 use adjunct_ap::Sysfs;
@@ -106,7 +107,8 @@ fn writes_are_refused_and_late(
     host: &SharedHost,
     late: &str,
 ) {
-    let reference = SimHost::new(HostFile::default()).expect("the built-in host starts");
+    let reference = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+        .expect("the built-in host starts");
     let operator = Operator::new(reference.clone());
     let dump = || lasting(&order(host, "dump"));
     let mut names = BTreeSet::new();
@@ -125,9 +127,7 @@ fn writes_are_refused_and_late(
             let writer = scope.spawn(|| write(&path, text));
             if late.starts_with("held") {
                 // What holds somebody is planned no more.
-                while !order(host, "faults").is_empty() {
-                    thread::yield_now();
-                }
+                until(|| order(host, "faults").is_empty());
                 assert_eq!(dump(), before, "{path} is held");
                 order(host, "release door");
             }
@@ -184,7 +184,8 @@ fn whichever_file_of_a_mount_can_not_be_read_says_so_and_is_read_the_next_time()
     }
     let mounted = Mounted::controlled();
     let control = mounted.control();
-    let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+    let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+        .expect("the built-in host starts");
     let mut count = 0;
     walk(&host.tree(), Node::ROOT, "", &mut |path| {
         order(&control, &format!("fault read on /sys{path}: fails ENXIO"));

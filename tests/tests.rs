@@ -20,6 +20,7 @@ mod life;
 mod lifecycle;
 mod mount;
 mod orders;
+mod patience;
 mod plan;
 mod plug;
 mod programs;

@@ -3,6 +3,7 @@
 
 use crate::{
     command::{MDEV, Start, Started, adjunct, command},
+    patience::{PATIENCE, until},
     run::queues,
     share::Shared,
 };
@@ -14,12 +15,7 @@ use std::{
     process::Stdio,
     sync::mpsc::{self, Receiver},
     thread,
-    time::Duration,
 };
-
-/// How long a guest may take to say something: it has no timer that would have it look, so one that is not told says
-/// nothing for ever.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// apcheck, which watches.
 pub(crate) struct Watching {
@@ -131,9 +127,7 @@ fn a_guest_that_the_host_kept_from_being_told_is_told_with_the_next_change() {
     let acts = shared.host.acts();
     acts.plan(Fault::of("KVM_DEV_FLIC_ENQUEUE").fails_with(libc::EIO));
     write("unassign_adapter");
-    while !acts.planned().is_empty() {
-        thread::yield_now();
-    }
+    until(|| acts.planned().is_empty());
     write("assign_adapter");
     assert_told(&guest.look(), &ALL);
     assert!(guest.end().contains("the guest is not told that its AP queues are others"));

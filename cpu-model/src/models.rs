@@ -55,6 +55,9 @@ impl Model {
         Model { name, description, machine_type, generation, ec_ga, ibc, mha_pow, hmfai }
     }
 
+    /// IBM z16, `gen16a`.
+    pub const Z16: &'static Model = &MODELS[36];
+
     /// All models, oldest first.
     pub fn all() -> &'static [Model] {
         &MODELS
@@ -275,6 +278,11 @@ mod tests {
             assert!(Model::all().iter().any(|model| model.age() == release.age), "{release:?}");
         }
         assert!(RELEASES.windows(2).all(|pair| pair[0].age < pair[1].age));
+    }
+
+    #[test]
+    fn z16_is_the_model_of_that_name() {
+        assert_eq!(Some(Model::Z16), Model::by_name("z16"));
     }
 
     #[test]

@@ -45,7 +45,8 @@ pub enum Intercept {
     /// An external interruption's new PSW leads to an external interruption again, for ever
     /// (`handle_external_interrupt`).
     ExternalLoop,
-    /// The CPU has stopped itself: SIGP STOP is done (`handle_stop`).
+    /// The CPU was ordered to stop and has taken the interruptions that were pending; [`sigp::complete`](crate::sigp::complete)
+    /// finishes the order (`handle_stop`).
     Stopped,
     /// Nothing that a VMM can act on: the guest can't go on.
     Unknown {

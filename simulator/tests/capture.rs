@@ -46,8 +46,8 @@ fn comes_back(host: &SimHost) {
 
 #[test]
 fn the_capture_of_the_built_in_host_is_its_host_file() {
-    let host = started(&HostFile::default());
-    let mut expected = HostFile::default();
+    let host = started(&HostFile::three_guests().expect("the built-in host is right"));
+    let mut expected = HostFile::three_guests().expect("the built-in host is right");
     // Said by the attribute, and so by the capture.
     (expected.ap.ap_interrupts, expected.ap.ap_domain) = (Some(true), Some(Apqi(4)));
     assert_eq!(captured(&host).host, expected);
@@ -55,7 +55,7 @@ fn the_capture_of_the_built_in_host_is_its_host_file() {
 
 #[test]
 fn a_capture_reads_as_a_person_would_write_it() {
-    let text = captured(&started(&HostFile::default())).to_toml();
+    let text = captured(&started(&HostFile::three_guests().expect("the built-in host is right"))).to_toml();
     let start = "machine = \"gen16a\"\nkernel = \"7.2\"\n\n[ap]\nfeatures = [\"APSC\", \"APXA\", \"QACT\"]\nmax_adapter = 63\n\
         max_domain = 255\nusage_domains = [4, 0x47, 0xab, 0xff]\ncontrol_domains = [4, 0x47, 0xab, 0xff]\n\
         ap_interrupts = true\nap_domain = 4\napmask = \"-5,-6\"\naqmask = \"-4,-0x47,-0xab,-0xff\"\n\n\
@@ -87,7 +87,10 @@ fn what_was_done_to_a_host_since_it_was_started_is_captured() {
     ];
     for writes in cases {
         for profile in KernelProfile::ALL {
-            let host = started(&HostFile { kernel: profile, ..HostFile::default() });
+            let host = started(&HostFile {
+                kernel: profile,
+                ..HostFile::three_guests().expect("the built-in host is right")
+            });
             for (path, text) in *writes {
                 host.write(path, text).unwrap_or_else(|error| panic!("{path}: {error}"));
             }
@@ -95,7 +98,7 @@ fn what_was_done_to_a_host_since_it_was_started_is_captured() {
         }
     }
     // An adapter that filtering would give back is not given back by unassigning another domain.
-    let host = started(&HostFile::default());
+    let host = started(&HostFile::three_guests().expect("the built-in host is right"));
     host.write("bus/ap/drivers/vfio_ap/unbind", "06.00ab").expect("bound");
     host.write(&format!("{}/unassign_domain", mdev(1)), "0xab").expect("assigned");
     assert_eq!(host.read(&format!("{}/guest_matrix", mdev(1))).expect("there"), "05.0004\n");
@@ -133,7 +136,7 @@ fn queues_given_to_vfio_ap_one_by_one_are_captured_with_their_overrides() {
 
 #[test]
 fn a_dump_knows_of_the_hardware_what_sys_does_not_show() {
-    let host = started(&HostFile::default());
+    let host = started(&HostFile::three_guests().expect("the built-in host is right"));
     host.adapters().operate(|machine| {
         machine.cards.get_mut(&Apid(6)).expect("there").configured = false;
         machine.usage_domains.remove(Apqi(0xff));
@@ -153,13 +156,12 @@ fn a_dump_knows_of_the_hardware_what_sys_does_not_show() {
 
 #[test]
 fn what_can_not_be_captured_is_noted_in_the_text() {
-    let mut snapshot = Snapshot::of(&started(&HostFile::default()));
+    let mut snapshot = Snapshot::of(&started(&HostFile::three_guests().expect("the built-in host is right")));
     snapshot.file("devices/ap/card05/serialnr", "93AA\"\\1\u{1}\n");
     snapshot.file("devices/ap/card05/hwtype", "14\n");
     snapshot.file("devices/ap/card05/05.0004/se_bind", "unbound\n");
     snapshot.file("bus/ap/poll_timeout", "rubbish\n");
-    let capture =
-        Capture::of(&snapshot, HostFile::default().machine, KernelProfile::V7_2).expect("there is a bus");
+    let capture = Capture::of(&snapshot, HostFile::MACHINE, KernelProfile::V7_2).expect("there is a bus");
     let text = capture.to_toml();
     for part in ["05.0004/se_bind", "poll_timeout", "card05/hwtype"] {
         assert!(text.lines().any(|line| line.starts_with('#') && line.contains(part)), "{part}: {text}");
@@ -171,7 +173,7 @@ fn what_can_not_be_captured_is_noted_in_the_text() {
 
 #[test]
 fn without_an_ap_bus_there_is_nothing_to_capture() {
-    let none = Capture::of(&Snapshot::default(), HostFile::default().machine, KernelProfile::V7_2);
+    let none = Capture::of(&Snapshot::default(), HostFile::MACHINE, KernelProfile::V7_2);
     assert!(matches!(none, Err(CaptureError::Missing { .. })));
     let host = started(&HostFile::parse("machine = \"z900\"\n").expect("a host"));
     assert_eq!(host.dump().machine.name, "z900");
@@ -179,7 +181,7 @@ fn without_an_ap_bus_there_is_nothing_to_capture() {
 
 #[test]
 fn a_snapshot_is_read_like_the_host_that_it_is_of() {
-    let host = started(&HostFile::default());
+    let host = started(&HostFile::three_guests().expect("the built-in host is right"));
     let snapshot = Snapshot::of(&host);
     let again: Snapshot = snapshot.to_string().parse().expect("written by us");
     assert_eq!(again, snapshot);
@@ -249,7 +251,7 @@ const LAB: [(KernelProfile, &str); 4] = [
 fn what_the_real_kernel_shows_is_shown_again_but_for_what_is_listed() {
     for (kernel, text) in LAB {
         let real: Snapshot = text.parse().expect("recorded");
-        let capture = Capture::of(&real, HostFile::default().machine, kernel).expect("there is an AP bus");
+        let capture = Capture::of(&real, HostFile::MACHINE, kernel).expect("there is an AP bus");
         let again = started(&HostFile::parse(&capture.to_toml()).expect("written by us"));
         // As far as both look.
         let mut differences = Snapshot::of(&real).differences(&Snapshot::of(&again));
@@ -334,7 +336,7 @@ prop_compose! {
         domain in proptest::option::of(IDS), config_time in 5_u8..=120, poll_timeout in 0_u64..10_000_000,
         flags: (Option<bool>, bool, bool),
     ) -> HostFile {
-        let mut file = HostFile { kernel, mdevs: Vec::new(), ..HostFile::default() };
+        let mut file = HostFile { kernel, mdevs: Vec::new(), ..HostFile::three_guests().expect("the built-in host is right") };
         let ap = &mut file.ap;
         ap.usage_domains = usage.into_iter().map(Apqi).collect();
         ap.control_domains = adm.into_iter().map(Into::into).collect::<Adm>();

@@ -97,7 +97,11 @@ pub(super) fn answer_to(unread: &Unread) -> Option<(Response, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::DeviceChoice, control::VmState, machine::BuildError};
+    use crate::{
+        config::DeviceChoice,
+        control::VmState,
+        machine::{BuildError, DeviceFilesError},
+    };
     use adjunct_hypervisor::KernelError;
     use std::io;
 
@@ -105,7 +109,7 @@ mod tests {
     fn the_status_says_whether_the_request_the_guests_state_or_the_host_is_at_fault() {
         let state = VmState::Paused;
         let descriptor =
-            || BuildError::Descriptor { key: "fd", number: 7, source: io::Error::from_raw_os_error(9) };
+            || DeviceFilesError::Descriptor { key: "fd", number: 7, source: io::Error::from_raw_os_error(9) };
         let sent: DeviceChoice = DeviceChoice::Descriptors { fd: 7, iommufd: 8 };
         let kernel = || KernelError::new("KVM_RUN", "vCPU 0", libc::EFAULT);
         for (refusal, status) in [
@@ -114,8 +118,8 @@ mod tests {
             (Refusal::WrongState { state, remedy: "resume it" }, 409),
             (Refusal::Ended, 409),
             (Refusal::DeviceFiles(descriptor()), 400),
-            (Refusal::DeviceFiles(BuildError::Taken(sent)), 400),
-            (Refusal::Boot(descriptor().into()), 400),
+            (Refusal::DeviceFiles(DeviceFilesError::Taken(sent)), 400),
+            (Refusal::Boot(BuildError::from(descriptor()).into()), 400),
             (Refusal::Boot(BuildError::Kernel(kernel()).into()), 500),
             (Refusal::Unwatched(io::Error::from_raw_os_error(libc::ENOSPC)), 500),
             (Refusal::Host(kernel()), 500),

@@ -8,7 +8,7 @@ use crate::{chain::chain, config::DeviceChoice, plan::PlannedDevice};
 use adjunct_ap::{Apid, Apqn, Matrix, Sysfs, Uuid, host::Bus, mdev::Mdev, text::Listing};
 use adjunct_devices::vfio_ap::{ApBus, Attached, VfioAp, Warning};
 use adjunct_hypervisor::{ApSource, Vm, descriptor};
-use std::{collections::BTreeSet, os::fd::RawFd};
+use std::{collections::BTreeSet, io, os::fd::RawFd};
 
 /// The place of a guest's vfio-ap device.
 #[derive(Debug, Default)]
@@ -158,10 +158,29 @@ pub(crate) fn names(queues: &[Apqn]) -> Vec<String> {
     queues.iter().map(ToString::to_string).collect()
 }
 
+/// Why the files of a device can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceFilesError {
+    /// A file that somebody else should have opened.
+    #[error("--device vfio-ap,{key}={number} is no file descriptor that adjunct inherited")]
+    Descriptor {
+        /// Which of the two.
+        key: &'static str,
+        /// As typed.
+        number: RawFd,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file that somebody sent, and that is no longer there.
+    #[error("vfio-ap,{0}: its files are taken already; send them anew")]
+    Taken(DeviceChoice),
+}
+
 /// What to open. Descriptors are taken over: they close with the device.
-pub(crate) fn source(choice: &DeviceChoice) -> Result<ApSource, BuildError> {
+pub(crate) fn source(choice: &DeviceChoice) -> Result<ApSource, DeviceFilesError> {
     let adopt = |key, number: RawFd| {
-        descriptor::adopt(number).map_err(|source| BuildError::Descriptor { key, number, source })
+        descriptor::adopt(number).map_err(|source| DeviceFilesError::Descriptor { key, number, source })
     };
     Ok(match choice {
         DeviceChoice::Mdev { sysfsdev, backend } => {
@@ -172,7 +191,7 @@ pub(crate) fn source(choice: &DeviceChoice) -> Result<ApSource, BuildError> {
         }
         DeviceChoice::Sent { fd, iommufd } => match (fd.take(), iommufd.take()) {
             (Some(device), Some(iommufd)) => ApSource::Descriptors { device, iommufd },
-            _ => return Err(BuildError::Taken(choice.clone())),
+            _ => return Err(DeviceFilesError::Taken(choice.clone())),
         },
     })
 }

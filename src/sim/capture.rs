@@ -164,7 +164,7 @@ fn machine_of(cpuinfo: Option<&str>, said: &mut Vec<String>) -> &'static Model {
             Some(kind) => format!("machine type {kind:04x} is not known"),
             None => "there is no /proc/cpuinfo of IBM Z".to_owned(),
         };
-        let default = adjunct_simulator::HostFile::default().machine;
+        let default = adjunct_simulator::HostFile::MACHINE;
         said.push(format!("{why}: machine is taken for {}; --machine says better.", default.name));
         default
     })

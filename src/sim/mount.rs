@@ -151,8 +151,7 @@ pub fn run(args: &MountArgs) -> Result<ExitStatus, MountError> {
     }
     // Before any thread is there.
     let signals = Signals::watch().map_err(MountError::Wait)?;
-    let host =
-        SimHost::new(args.host_file.as_deref().map_or_else(|| Ok(HostFile::default()), HostFile::read)?)?;
+    let host = SimHost::new(args.host_file.as_deref().map_or_else(HostFile::three_guests, HostFile::read)?)?;
     let mount_point = MountPoint::new(&args.directory)?;
     if let Some(control) = args.control.as_deref().filter(|control| mount_point.hides(control)) {
         return Err(MountError::Hidden { control: control.to_owned(), directory: args.directory.clone() });

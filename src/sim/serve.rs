@@ -81,7 +81,7 @@ pub fn run(args: &ServeArgs) -> Result<ExitStatus, ServeError> {
     }
     // Before any thread is there.
     let signals = Signals::watch().map_err(ServeError::Wait)?;
-    let file = args.host_file.as_deref().map_or_else(|| Ok(HostFile::default()), HostFile::read)?;
+    let file = args.host_file.as_deref().map_or_else(HostFile::three_guests, HostFile::read)?;
     let host = SimHost::new(file)?;
     let _served = serve(&host, &args.control)?;
     let line = format!("a {} is served at {} until SIGTERM", host.name(), args.control.display());

@@ -3,6 +3,7 @@
 use crate::{
     command::{Start, Started, command},
     lifecycle::{FOR_EVER, image},
+    patience::PATIENCE,
 };
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
@@ -13,12 +14,8 @@ use std::{
     os::{fd::BorrowedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::{ChildStdout, Stdio},
-    time::Duration,
 };
 use tempfile::TempDir;
-
-/// Longer than any answer takes: a test that would wait for ever fails instead.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A guest that runs until it is told to end, with a monitor.
 pub(crate) struct Guest {

@@ -94,7 +94,8 @@ mod tests {
     const MDEV: &str = "6c4a5d2e-0d3e-4c7a-9b0a-000000000001";
 
     fn host() -> SimHost {
-        SimHost::new(HostFile::default()).expect("the built-in host starts")
+        SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+            .expect("the built-in host starts")
     }
 
     #[test]
@@ -109,7 +110,8 @@ mod tests {
         ];
         let find = |path: &String| tree.find(path).expect("it is there");
         let before: Vec<_> = paths.iter().map(find).collect();
-        host.load(&HostFile::default()).expect("nobody uses the host");
+        host.load(&HostFile::three_guests().expect("the built-in host is right"))
+            .expect("nobody uses the host");
         for (path, before) in paths.iter().zip(before) {
             assert_eq!(tree.load(before), Err(libc::ENODEV), "{path}");
             assert_ne!(find(path).number(), before.number(), "{path}");
@@ -122,21 +124,24 @@ mod tests {
         let started = host.dump();
         host.write("bus/ap/config_time", "77").expect("writable");
         host.write(CREATE, "11111111-1111-1111-1111-111111111111").expect("a new one");
-        host.load(&HostFile::default()).expect("nobody uses the host");
+        host.load(&HostFile::three_guests().expect("the built-in host is right"))
+            .expect("nobody uses the host");
         assert_eq!(host.dump(), started);
     }
 
     #[test]
     fn a_load_that_is_refused_changes_nothing_not_even_the_time() {
         let host = host();
-        let mut refused = HostFile::default();
+        let mut refused = HostFile::three_guests().expect("the built-in host is right");
         (refused.ap.apmask, refused.ap.aqmask) = (None, None);
         let uuid: Uuid = MDEV.parse().expect("a UUID");
         let device = host.open_mdev(uuid, host.new_vm_id(), Arc::new(Idle)).expect("it is free");
         // A look at the hardware takes time too.
         let state = |host: &SimHost| (host.uevents().len(), host.log(), host.dump());
         let (before, at) = (state(&host), host.clock().now());
-        assert!(matches!(host.load(&HostFile::default()), Err(LoadError::Open(open)) if open == uuid));
+        assert!(
+            matches!(host.load(&HostFile::three_guests().expect("the built-in host is right")), Err(LoadError::Open(open)) if open == uuid)
+        );
         assert_eq!(host.clock().now(), at);
         assert_eq!(state(&host), before);
         drop(device);
@@ -144,6 +149,6 @@ mod tests {
         assert!(matches!(host.load(&refused), Err(LoadError::File(HostFileError::Refused { .. }))));
         assert_eq!(host.clock().now(), at);
         assert_eq!(state(&host), before);
-        assert!(host.load(&HostFile::default()).is_ok());
+        assert!(host.load(&HostFile::three_guests().expect("the built-in host is right")).is_ok());
     }
 }

@@ -87,7 +87,8 @@ mod tests {
     use std::time::Duration;
 
     fn host() -> SimHost {
-        SimHost::new(HostFile::default()).expect("the built-in host starts")
+        SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+            .expect("the built-in host starts")
     }
 
     fn scans(host: &SimHost) -> u64 {
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_next_thing_is_a_scan_until_a_queue_is_reset() {
-        let mut file = HostFile::default();
+        let mut file = HostFile::three_guests().expect("the built-in host is right");
         (file.ap.apmask, file.ap.aqmask) = (None, None);
         file.mdevs.clear();
         let host = SimHost::new(file).expect("a host that keeps all queues starts");

@@ -5,7 +5,7 @@ use toml::Spanned;
 
 pub(super) type Ids = Vec<Spanned<i64>>;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Host {
     pub(super) machine: Option<Spanned<String>>,

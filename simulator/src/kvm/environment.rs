@@ -157,7 +157,8 @@ mod tests {
     #[test]
     fn a_queue_that_is_taken_away_after_a_look_at_the_masks_is_not_reached() {
         const MDEV: &str = "devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000001";
-        let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+        let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+            .expect("the built-in host starts");
         let mut proto = SimProtoVm::create(&host).expect("KVM makes VMs");
         proto.set_crypto(CryptoAttribute::EnableApie).expect("the host has AP");
         let (vm, _vcpus) = proto.build(1).expect("KVM makes vCPUs");

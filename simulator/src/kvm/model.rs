@@ -166,7 +166,10 @@ mod tests {
     use crate::{HostFile, SimHost};
 
     fn model() -> GuestModel {
-        GuestModel::new(&HostFacts::of(&SimHost::new(HostFile::default()).expect("the built-in host starts")))
+        GuestModel::new(&HostFacts::of(
+            &SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+                .expect("the built-in host starts"),
+        ))
     }
 
     fn processor(model: &GuestModel, list: u8) -> [u8; PROCESSOR_LEN] {

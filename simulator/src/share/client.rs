@@ -439,7 +439,11 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("adjunct-client-{}", std::process::id()));
         fs::create_dir_all(&dir).expect("a directory");
         let (path, aside) = (dir.join("host"), dir.join("aside"));
-        let served = serve(&SimHost::new(HostFile::default()).expect("the built-in host starts"), &path);
+        let served = serve(
+            &SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+                .expect("the built-in host starts"),
+            &path,
+        );
         let host = SharedHost::connect(&path).expect("it is served");
         let (vm, ..) = host.register_vm().expect("there is room");
         let ask = || {

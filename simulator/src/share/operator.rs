@@ -280,7 +280,10 @@ mod tests {
     const MDEV: &str = "6c4a5d2e-0d3e-4c7a-9b0a-000000000001";
 
     fn operator() -> Operator {
-        Operator::new(SimHost::new(HostFile::default()).expect("the built-in host starts"))
+        Operator::new(
+            SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+                .expect("the built-in host starts"),
+        )
     }
 
     fn order(operator: &Operator, text: &str) -> Result<String, String> {

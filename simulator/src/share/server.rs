@@ -320,7 +320,8 @@ mod tests {
     #[test]
     fn a_client_whose_request_panics_is_let_go() {
         let path = std::env::temp_dir().join(format!("adjunct-server-{}", std::process::id()));
-        let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+        let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+            .expect("the built-in host starts");
         let served = serve(&host, &path).expect("nobody serves there");
         let uuid: Uuid = "6c4a5d2e-0d3e-4c7a-9b0a-000000000001".parse().expect("a UUID");
         let bug = Arc::new(Panics::default());

@@ -83,7 +83,8 @@ mod tests {
     };
 
     fn host() -> SimHost {
-        SimHost::new(HostFile::default()).expect("the built-in host starts")
+        SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+            .expect("the built-in host starts")
     }
 
     #[test]

@@ -235,7 +235,8 @@ mod tests {
     use crate::HostFile;
 
     fn host() -> SimHost {
-        SimHost::new(HostFile::default()).expect("the built-in host starts")
+        SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+            .expect("the built-in host starts")
     }
 
     #[test]

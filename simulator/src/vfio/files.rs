@@ -28,7 +28,7 @@ use std::{
 /// ```
 /// use adjunct_simulator::{HostFile, SimHost, vfio::Files};
 /// # use adjunct_ap::Sysfs;
-/// let host = SimHost::new(HostFile::default())?;
+/// let host = SimHost::new(HostFile::three_guests()?)?;
 /// let files = Files::new(&host);
 /// let mdev = "/sys/bus/mdev/devices/6c4a5d2e-0d3e-4c7a-9b0a-000000000001";
 /// let group = files.open("/dev/vfio/0").expect("nobody has it open");

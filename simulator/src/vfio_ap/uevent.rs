@@ -122,7 +122,8 @@ mod tests {
     /// What `change` in the `uevent` of `path` has udev told, and what that `uevent` says.
     #[track_caller]
     fn assert_asked_for(path: &str, devpath: &str, says: &[&str]) {
-        let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+        let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+            .expect("the built-in host starts");
         host.write(&format!("{path}/uevent"), "change\n").expect("udev is told");
         let event = host.uevents().pop().expect("there is one");
         assert_eq!((event.action, event.devpath.as_str()), ("change", devpath));

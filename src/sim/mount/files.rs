@@ -230,7 +230,8 @@ mod tests {
     const MDEV: &str = "devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000001";
 
     fn files() -> (SimHost, Files) {
-        let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+        let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+            .expect("the built-in host starts");
         let (_, mounted) = io::pipe().expect("a pipe");
         let files = Files::new(host.tree(), mounted);
         (host, files)

@@ -179,6 +179,10 @@ impl Guest {
         self.cpu.run(&self.storage, &mut self.around, instructions)
     }
 
+    pub(crate) fn take_interruptions(&mut self, at_most: u64) -> Option<Stop> {
+        self.cpu.take_interruptions(&self.storage, &mut self.around, at_most)
+    }
+
     /// Runs until an interruption's disabled wait; the address of its old PSW, and that PSW.
     pub(crate) fn caught(&mut self) -> (u64, Psw) {
         assert_eq!(self.run(100), Stop::DisabledWait, "{:x?}", self.cpu.state);

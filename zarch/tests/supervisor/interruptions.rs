@@ -286,6 +286,67 @@ fn interruptions_that_let_each_other_in_for_ever_use_the_budget_up() {
     assert!((1000..2000).contains(&(guest.around.tod.get() - before)), "a look at the clock for each");
 }
 
+/// A guest that lets interruptions in one after the other, with three external ones and a restart pending. What would be
+/// executed between two of them is `LHI %r2,1`.
+fn with_four_pending() -> Guest {
+    let mut guest = Guest::new("a7280001");
+    guest.cpu.state.psw.mask |= EXTERNAL;
+    guest.cpu.state.crs[0] |= 0x6e00;
+    guest.new_psw(0x130, Psw::new(ADDRESSING_64 | EXTERNAL, START));
+    guest.cpu.inject_restart();
+    guest.around.floating.push(Floating::ServiceSignal { parameter: 8 });
+    assert!(guest.cpu.inject_external_call(5));
+    guest.cpu.inject_emergency(4);
+    guest
+}
+
+#[test]
+fn pending_interruptions_can_be_taken_in_their_order_and_nothing_is_executed() {
+    let mut guest = with_four_pending();
+    for (code, source) in [(0x1201, 4), (0x1202, 5), (0x2401, 0)] {
+        assert_eq!(guest.take_interruptions(1), Some(Stop::Budget));
+        assert_eq!((guest.half(0x86), guest.half(0x84)), (code, source));
+        assert_eq!(guest.cpu.state.psw.address, START);
+    }
+    assert_eq!(guest.take_interruptions(1), Some(Stop::Budget));
+    assert_eq!(guest.cpu.state.psw.address, CAUGHT + 0x120);
+    assert_eq!((guest.psw_at(0x120).address, guest.cpu.state.gprs[2]), (START, 0));
+    assert_eq!(guest.take_interruptions(1), None);
+}
+
+#[test]
+fn as_many_interruptions_are_taken_as_are_pending_and_at_most_so_many() {
+    let mut guest = with_four_pending();
+    assert_eq!(guest.take_interruptions(3), Some(Stop::Budget));
+    assert_eq!(guest.half(0x86), 0x2401);
+    assert_eq!(guest.take_interruptions(100), None);
+    assert_eq!((guest.psw_at(0x120).address, guest.cpu.state.gprs[2]), (START, 0));
+    let mut guest = waiting();
+    assert_eq!(guest.take_interruptions(100), None, "a CPU that waits has nothing to take");
+    guest.cpu.state.clock_comparator = 0;
+    guest.new_psw(0x130, Psw::new(BASIC_ADDRESSING, 0x8000_0000));
+    guest.new_psw(0x150, Psw::new(EXTERNAL | ADDRESSING_64, START));
+    assert_eq!(guest.take_interruptions(1000), Some(Stop::Budget), "these let each other in for ever");
+}
+
+#[test]
+fn interruptions_that_loop_or_have_no_lowcore_stop_who_takes_them() {
+    let mut guest = waiting();
+    guest.cpu.state.clock_comparator = 0;
+    guest.new_psw(0x130, Psw::new(EXTERNAL | ADDRESSING_64, START));
+    assert_eq!(guest.take_interruptions(100), Some(Stop::ExternalLoop));
+    let mut guest = Guest::new("");
+    guest.cpu.inject_program(ProgramCode::Specification);
+    guest.new_psw(0x150, Psw::new(1, 0));
+    assert_eq!(guest.take_interruptions(100), Some(Stop::ProgramLoop));
+    let mut guest = with_four_pending();
+    guest.cpu.state.prefix = 0x10_0000;
+    assert_eq!(guest.take_interruptions(100), Some(Stop::Validity));
+    guest.cpu.state.prefix = 0;
+    assert_eq!(guest.take_interruptions(1), Some(Stop::Budget));
+    assert_eq!((guest.half(0x86), guest.half(0x84)), (0x1201, 4), "all of them are pending still");
+}
+
 #[test]
 fn an_interruption_counts_as_an_instruction() {
     let mut guest = Guest::new("");

@@ -368,7 +368,8 @@ mod tests {
     #[test]
     fn a_guest_that_confirms_nothing_is_waited_for_once_and_has_lost_its_queues_all_the_same() {
         let path = std::env::temp_dir().join(format!("adjunct-guest-{}", std::process::id()));
-        let host = SimHost::new(HostFile::default()).expect("the built-in host starts");
+        let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+            .expect("the built-in host starts");
         let served = serve(&host, &path).expect("nobody serves there");
         let mut guest = connect(&path);
         send(guest.stream(), &Request::Guest).expect("the server is there");
