@@ -6,16 +6,15 @@ pub(crate) mod terminal;
 
 use crate::{
     config::ConsoleTarget,
-    output::{AT_ONCE, Output, Stop},
+    output::{AT_ONCE, Outlet, Output, Stop},
     sandbox::hint,
 };
 
 use adjunct_devices::sclp::Consoles;
 use std::{
-    fs::File,
     io::{self, Write},
     os::fd::{AsFd, BorrowedFd},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 /// A console that can't be written.
@@ -44,16 +43,31 @@ pub fn open(
     let output = match target {
         // Off is silence, not the lack of a console, which a guest might not want to live without.
         ConsoleTarget::Off => None,
-        ConsoleTarget::Stdio => Some(io::stdout().as_fd().try_clone_to_owned().map(File::from)),
-        ConsoleTarget::File(path) => Some(File::create(path)),
+        ConsoleTarget::Stdio => Some(stdout()),
+        ConsoleTarget::File(path) => Some(Outlet::create(path)),
     };
-    let output = output.transpose().map_err(error)?.map(|file| Arc::new(Output::new(file, stop)));
+    let output = output.transpose().map_err(error)?.map(|outlet| Arc::new(Output::new(outlet, stop)));
     let guest_end = Box::new(GuestEnd(output.clone()));
     let console = Console { target: target.clone(), line_mode, output };
     let mut consoles = Consoles::default();
     let place = if line_mode { &mut consoles.line_mode } else { &mut consoles.ascii };
     *place = Some(guest_end);
     Ok((consoles, console))
+}
+
+/// Standard output. Its terminal is opened at the first call: later Landlock may forbid it.
+///
+/// # Errors
+/// There is no descriptor to be had.
+pub(crate) fn stdout() -> io::Result<Outlet> {
+    static STDOUT: OnceLock<Outlet> = OnceLock::new();
+    match STDOUT.get() {
+        Some(outlet) => outlet.try_clone(),
+        None => {
+            let file = io::stdout().as_fd().try_clone_to_owned()?;
+            STDOUT.get_or_init(|| Outlet::shared(file.into())).try_clone()
+        }
+    }
 }
 
 /// What a guest has written, on its way to a reader who may be slow. Clones are the same.
@@ -65,7 +79,7 @@ pub struct Console {
     target: ConsoleTarget,
     line_mode: bool,
     /// None: it goes nowhere.
-    output: Option<Arc<Output<File>>>,
+    output: Option<Arc<Output>>,
 }
 
 impl Console {
@@ -100,7 +114,7 @@ impl Console {
 }
 
 /// The guest's end.
-struct GuestEnd(Option<Arc<Output<File>>>);
+struct GuestEnd(Option<Arc<Output>>);
 
 impl Write for GuestEnd {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

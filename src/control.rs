@@ -18,7 +18,10 @@ use crate::{
 };
 use adjunct_devices::vfio_ap::AttachError;
 use adjunct_hypervisor::KernelError;
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::eventfd::{EfdFlags, EventFd},
+};
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -195,8 +198,8 @@ pub struct Handle {
 #[derive(Debug)]
 pub struct Mailbox {
     requests: Receiver<Request>,
-    /// What was passed over by [`Mailbox::next_question`], in order.
-    passed_over: RefCell<VecDeque<Request>>,
+    /// What [`Mailbox::next_of`] has passed over, in order.
+    there: RefCell<VecDeque<Request>>,
     ready: Flag,
     ends: Arc<EventFd>,
 }
@@ -211,14 +214,14 @@ pub fn mailbox() -> io::Result<(Handle, Mailbox)> {
     let ends = Arc::new(EventFd::from_flags(counting)?);
     let (sender, requests) = mpsc::channel();
     let handle = Handle { requests: sender, ready: ready.clone(), ends: ends.clone() };
-    Ok((handle, Mailbox { requests, passed_over: RefCell::default(), ready, ends }))
+    Ok((handle, Mailbox { requests, there: RefCell::default(), ready, ends }))
 }
 
 impl Mailbox {
     /// The next request, if one is there.
     pub(crate) fn next(&self) -> Option<Request> {
         self.ready.lower();
-        let next = self.passed_over.borrow_mut().pop_front().or_else(|| self.requests.try_recv().ok());
+        let next = self.there.borrow_mut().pop_front().or_else(|| self.requests.try_recv().ok());
         if next.is_some() {
             // There may be more behind it; whoever looks for one at a time must hear of it again.
             self.look_again();
@@ -226,18 +229,31 @@ impl Mailbox {
         next
     }
 
-    /// The next question, for whoever can't do anything else now. What is before it is passed over, and not forgotten:
-    /// [`Mailbox::look_again`] when that can be done again.
+    /// The next question, for whoever can't do anything else now, as [`Mailbox::next_of`].
     pub(crate) fn next_question(&self) -> Option<Question> {
+        self.next_of(|request| match request {
+            Request::Question(question) => Ok(question),
+            other => Err(other),
+        })
+    }
+
+    /// The next request that `pick` takes, for whoever can't do all now. Others are passed over, and not forgotten:
+    /// [`Mailbox::look_again`] when they can be done again.
+    pub(crate) fn next_of<T>(&self, pick: impl Fn(Request) -> Result<T, Request>) -> Option<T> {
         self.ready.lower();
-        while let Ok(request) = self.requests.try_recv() {
-            if let Request::Question(question) = request {
-                self.look_again();
-                return Some(question);
+        let mut there = self.there.borrow_mut();
+        there.extend(self.requests.try_iter());
+        let mut picked = None;
+        for request in std::mem::take(&mut *there) {
+            match if picked.is_none() { pick(request) } else { Err(request) } {
+                Ok(it) => picked = Some(it),
+                Err(other) => there.push_back(other),
             }
-            self.passed_over.borrow_mut().push_back(request);
         }
-        None
+        if picked.is_some() {
+            self.look_again();
+        }
+        picked
     }
 
     /// Makes the descriptor readable once more: there may be requests.
@@ -249,6 +265,12 @@ impl Mailbox {
     /// take long watches it: the request itself is served only when he waits no more.
     pub(crate) fn ends(&self) -> &Arc<EventFd> {
         &self.ends
+    }
+
+    /// Whether somebody waits for the end of a guest; the request may be about to come.
+    pub(crate) fn is_asked_to_end(&self) -> bool {
+        let mut file = [PollFd::new(self.ends.as_fd(), PollFlags::POLLIN)];
+        poll(&mut file, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 }
 
@@ -413,7 +435,6 @@ impl Handle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::thread;
 
     /// The next request of somebody who is about to ask.
@@ -430,18 +451,13 @@ mod tests {
         }
     }
 
-    fn end_is_asked_for(mailbox: &Mailbox) -> bool {
-        let mut file = [PollFd::new(mailbox.ends().as_fd(), PollFlags::POLLIN)];
-        poll(&mut file, PollTimeout::ZERO).expect("pollable") > 0
-    }
-
     #[test]
     fn who_waits_is_told_of_an_end_before_it_is_served_and_until_all_are_answered() {
         let (handle, mailbox) = mailbox().expect("eventfds");
         thread::scope(|scope| {
             let other = scope.spawn(|| handle.pause());
             let (act, reply) = next(&mailbox);
-            assert_eq!((act, end_is_asked_for(&mailbox)), (Act::Pause, false));
+            assert_eq!((act, mailbox.is_asked_to_end()), (Act::Pause, false));
             let asking = [Handle::shutdown, Handle::delete, Handle::quit].map(|ask| {
                 let mut file = [PollFd::new(mailbox.ends().as_fd(), PollFlags::POLLIN)];
                 let asking = scope.spawn({
@@ -455,10 +471,10 @@ mod tests {
             other.join().expect("it does not panic").expect("it is answered");
             for _ in &asking {
                 let (_, reply) = next(&mailbox);
-                assert!(end_is_asked_for(&mailbox));
+                assert!(mailbox.is_asked_to_end());
                 reply.send(Ok(()));
             }
-            assert!(!end_is_asked_for(&mailbox));
+            assert!(!mailbox.is_asked_to_end());
             for asking in asking {
                 asking.join().expect("it does not panic").expect("it is answered");
             }

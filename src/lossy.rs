@@ -18,14 +18,19 @@ pub(crate) struct Lossy<W> {
 pub(crate) struct Lost(Arc<Mutex<Option<io::Error>>>);
 
 impl Lost {
-    /// The first failure.
+    /// Notes a failure.
+    pub(crate) fn note(&self, why: io::Error) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+    }
+
+    /// The first failure, once.
     pub(crate) fn take(&self) -> Option<io::Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn keep_first<T>(&self, result: io::Result<T>, otherwise: T) -> T {
         result.unwrap_or_else(|error| {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.note(error);
             otherwise
         })
     }

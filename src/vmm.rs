@@ -65,6 +65,22 @@ struct Ready {
     console: Console,
 }
 
+/// What is served while the reader of a guest's last output is waited for.
+enum Meanwhile {
+    Answer(Question),
+    End(Order),
+}
+
+impl Meanwhile {
+    fn pick(request: Request) -> Result<Self, Request> {
+        match request {
+            Request::Question(question) => Ok(Self::Answer(question)),
+            Request::Act(act, reply) if act.ends_a_guest() => Ok(Self::End(Order { act, reply })),
+            other => Err(other),
+        }
+    }
+}
+
 impl Guest {
     fn new(config: Config) -> Self {
         Self { config, has_ended: false }
@@ -78,6 +94,8 @@ impl Guest {
 impl<'a> Vmm<'a> {
     /// A VMM without a guest; it ends with `signals`, or by order.
     pub fn new(host: &'a Host, events: &'a Events, signals: Option<Arc<Signals>>, mailbox: Mailbox) -> Self {
+        // Before files are given up. A guest that needs it hears whether there is one.
+        let _ = console::stdout();
         Self { host, events, signals, mailbox, counts: Counts::default(), guest: None }
     }
 
@@ -122,9 +140,7 @@ impl<'a> Vmm<'a> {
     /// Answers what is asked while no guest runs.
     fn answer(&mut self, request: Request, after: After) -> Result<Option<Verdict>, RunError> {
         match request {
-            Request::Question(Question::Info(reply)) => reply.send(self.info()),
-            Request::Question(Question::Host(reply)) => reply.send(answer_for_host(self.host)),
-            Request::Question(Question::Counters(reply)) => reply.send(Ok(self.counters())),
+            Request::Question(question) => self.answer_question(question),
             Request::AddDevice(device, reply) => {
                 // Who is answered finds the files closed that came with it.
                 drop(device);
@@ -148,6 +164,14 @@ impl<'a> Vmm<'a> {
             }
         }
         Ok(None)
+    }
+
+    fn answer_question(&self, question: Question) {
+        match question {
+            Question::Info(reply) => reply.send(self.info()),
+            Question::Host(reply) => reply.send(answer_for_host(self.host)),
+            Question::Counters(reply) => reply.send(Ok(self.counters())),
+        }
     }
 
     fn not_running(&self) -> Refusal {
@@ -272,22 +296,28 @@ impl<'a> Vmm<'a> {
         console: Console,
         after: After,
     ) -> Result<Option<Verdict>, RunError> {
-        let written = console.close();
-        let (status, reason) = (outcome.status(), outcome.to_string());
         self.tell_of_the_end(&outcome);
-        let ends = match (&order, after) {
-            (Some(Order { act: Act::Quit, .. }), _) | (None, After::End) => true,
-            (None, After::Stay) => matches!(outcome, Outcome::Signal(_)),
-            (Some(order), _) => {
-                if order.act == Act::Delete {
-                    self.guest = None;
-                }
-                false
-            }
-        };
+        let by_itself = order.is_none() && !matches!(outcome, Outcome::Signal(_));
+        let order = if by_itself { self.wait_for_reader(&console)? } else { order };
+        let written = console.close();
+        let act = order.as_ref().map(|order| order.act);
+        if act == Some(Act::Delete) {
+            self.guest = None;
+        }
         if let Some(order) = order {
             order.reply.send(Ok(()));
         }
+        let ends = match act {
+            None => after == After::End || matches!(outcome, Outcome::Signal(_)),
+            Some(Act::Quit) => true,
+            Some(_) => by_itself && after == After::End,
+        };
+        // Who would have stayed ends by the order, not with the guest.
+        let outcome = match (act, after) {
+            (Some(Act::Quit), After::Stay) => Outcome::Ordered,
+            _ => outcome,
+        };
+        let (status, reason) = (outcome.status(), outcome.to_string());
         match written {
             // How a guest has failed comes before what it has said.
             Err(lost) if ends && status == ExitStatus::Success => return Err(lost.into()),
@@ -296,6 +326,26 @@ impl<'a> Vmm<'a> {
             Ok(()) => {}
         }
         Ok(ends.then_some((status, reason)))
+    }
+
+    /// Waits until a guest's output is read that has ended by itself, and answers who only asks. Whoever orders an end
+    /// meanwhile ends this.
+    fn wait_for_reader(&self, console: &Console) -> Result<Option<Order>, RunError> {
+        let order = loop {
+            let is_over = console.wait(self.mailbox.as_fd());
+            if is_over && !self.mailbox.is_asked_to_end() {
+                break None;
+            }
+            match self.mailbox.next_of(Meanwhile::pick) {
+                Some(Meanwhile::Answer(question)) => self.answer_question(question),
+                Some(Meanwhile::End(order)) => break Some(order),
+                // Who has said that there will be an order is about to send it.
+                None if is_over => drop(until_readable([self.mailbox.as_fd()]).map_err(RunError::Loop)?),
+                None => {}
+            }
+        };
+        self.mailbox.look_again();
+        Ok(order)
     }
 
     fn tell_of_the_end(&self, outcome: &Outcome) {

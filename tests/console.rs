@@ -4,6 +4,7 @@
 use crate::{
     command::{Ran, Start, Started, command},
     lifecycle::{END_WELL, image},
+    watching::ctl,
 };
 use adjunct::console::input::{Input, Room};
 use adjunct_devices::sclp::to_ebcdic;
@@ -14,10 +15,10 @@ use nix::{
     pty::openpty,
     sys::{
         signal::{Signal, kill},
-        termios::{LocalFlags, Termios, tcgetattr},
+        termios::{LocalFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{Pid, read, write},
+    unistd::{Pid, read, ttyname, write},
 };
 use std::{
     fs::{self, File},
@@ -444,6 +445,75 @@ fn a_terminal_that_hangs_up_ends_the_guest() {
     let (mut session, _dir) = Session::with_echo();
     session.keyboard = None;
     assert_eq!(session.ends().0.code(), Some(129));
+}
+
+/// Writes to its console without end, as much at once as there can be.
+fn shouter() -> (TempDir, PathBuf) {
+    let code = [
+        0xa51e_0076, // llilh %r1,0x76
+        0xa51b_0005, // oill  %r1,5         WRITE EVENT DATA
+        0xa728_3000, // lhi   %r2,0x3000
+        0xb220_0012, // servc %r1,%r2
+        0xa7f4_fffe, // j     the servc
+    ];
+    let mut sccb = vec![b'x'; 4096];
+    sccb[..14].copy_from_slice(&[0x10, 0, 0, 0, 0, 0, 0, 0, 0x0f, 0xf8, 0x1a, 0, 0, 0]);
+    image(&code, &[(0x3000, &sccb)])
+}
+
+/// A terminal that nobody reads.
+struct FullTerminal {
+    terminal: OwnedFd,
+    _screen: OwnedFd,
+}
+
+impl FullTerminal {
+    fn new() -> Self {
+        let pty = openpty(None, None).expect("a terminal");
+        for side in [&pty.master, &pty.slave] {
+            fcntl(side, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("it can be set");
+        }
+        let mut modes = tcgetattr(&pty.slave).expect("it is a terminal");
+        cfmakeraw(&mut modes);
+        tcsetattr(&pty.slave, SetArg::TCSANOW, &modes).expect("it can be set");
+        Self { terminal: pty.slave, _screen: pty.master }
+    }
+
+    fn path(&self) -> PathBuf {
+        ttyname(&self.terminal).expect("it has a name")
+    }
+
+    /// Waits until nothing more goes in.
+    fn wait(&self) {
+        let mut end = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLOUT)];
+        while poll(&mut end, PollTimeout::ZERO).expect("pollable") > 0 {
+            thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_guest_whose_terminal_nobody_reads_can_be_steered_and_a_signal_ends_it() {
+    let (dir, file) = shouter();
+    let socket = dir.path().join("api");
+    for is_inherited in [true, false] {
+        let terminal = FullTerminal::new();
+        let mut adjunct = command();
+        adjunct.args(["run", "--host", "sim", "--kernel"]).arg(&file);
+        adjunct.arg("--api-socket").arg(format!("path={}", socket.display()));
+        if is_inherited {
+            adjunct.stdout(terminal.terminal.try_clone().expect("a descriptor"));
+        } else {
+            adjunct.arg("--console").arg(format!("file:{}", terminal.path().display()));
+        }
+        let mut child = adjunct.start();
+        terminal.wait();
+        ctl(&socket, &["pause"]);
+        assert!(ctl(&socket, &["info"]).contains("paused"));
+        ctl(&socket, &["resume"]);
+        kill(Pid::from_raw(child.id().try_into().expect("small")), Signal::SIGTERM).expect("it is there");
+        assert_eq!(child.wait().expect("it ends").code(), Some(143));
+    }
 }
 
 /// A guest that echoes, at pipes.

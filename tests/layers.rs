@@ -45,7 +45,8 @@ const ROWS: &[&[&str]] = &[
     &["sandbox"],
     &["event", "host", "socket"],
     &["config", "logging"],
-    &["chain", "exit_status", "lossy", "mounts", "option", "output", "wait"],
+    &["chain", "exit_status", "mounts", "option", "output", "wait"],
+    &["lossy"],
 ];
 
 /// Names that say nothing about what is inside.

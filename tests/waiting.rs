@@ -2,7 +2,7 @@
 
 use crate::{
     command::MDEV,
-    lifecycle::{FOR_EVER, FullPipe, image, talker},
+    lifecycle::{END_WELL, FOR_EVER, FullPipe, image, talker},
     patience::until,
     rest::HALF_PAST,
     steering::{Operator, assert_says, beat, config, heartbeat, host, option, steered},
@@ -10,13 +10,16 @@ use crate::{
 use adjunct::{
     config::Config,
     control::{Handle, Refusal, VcpuState, VmState, mailbox},
-    event::{Event, Events},
+    event::{EndCause, Event, Events},
+    exit_status::ExitStatus,
     host::Host,
     vmm::{After, Vmm},
 };
 use adjunct_ap::Sysfs;
 use adjunct_simulator::{Fault, SimHost};
 use std::{
+    fs::File,
+    io::Read,
     path::Path,
     sync::Arc,
     thread::{self, ScopedJoinHandle},
@@ -62,8 +65,8 @@ fn the_host_gets_its_device_back_from_a_guest_whose_console_nobody_reads() {
 }
 
 /// CPU 0 starts CPU 1 and writes to its console without end; CPU 1 waits until the queue 05.0004 is there, stops CPU 0
-/// (it is, though what it wrote is not read), and resets the guest.
-fn talker_that_is_stopped() -> (tempfile::TempDir, std::path::PathBuf) {
+/// (it is, though what it wrote is not read), and does `then`.
+fn talker_that_is_stopped(then: [u32; 2]) -> (tempfile::TempDir, std::path::PathBuf) {
     let code = [
         0xa748_0001, // lhi   %r4,1
         0xae24_0006, // sigp  %r2,%r4,6     restart
@@ -82,18 +85,19 @@ fn talker_that_is_stopped() -> (tempfile::TempDir, std::path::PathBuf) {
         0xa774_fffe,     // jnz  the sigp
         0xae24_0001,     // sigp %r2,%r4,1      sense
         0xa7b4_fffe,     // jnl  the sigp       until it is stopped
-        0xa728_0001,     // lhi  %r2,1
-        0x8302_0308,     // diag %r0,%r2,0x308
+        then[0],
+        then[1],
     ];
-    let mut sccb = vec![0, 214, 0, 0, 0, 0, 0, 0, 0, 206, 0x1a, 0, 0, 0];
-    sccb.extend([b'x'; 200]);
+    let mut sccb = vec![b'x'; 4096];
+    sccb[..14].copy_from_slice(&[0x10, 0, 0, 0, 0, 0, 0, 0, 0x0f, 0xf8, 0x1a, 0, 0, 0]);
     let restart = [0x0000_0001_8000_0000_u64.to_be_bytes(), 0x300_u64.to_be_bytes()].concat();
     image(&code, &[(0x1a0, &restart), (0x300, &second.map(u32::to_be_bytes).concat()), (0x3000, &sccb)])
 }
 
 #[test]
 fn a_cpu_whose_console_nobody_reads_takes_orders() {
-    let (_dir, kernel) = talker_that_is_stopped();
+    // lhi %r2,1; diag %r0,%r2,0x308
+    let (_dir, kernel) = talker_that_is_stopped([0xa728_0001, 0x8302_0308]);
     let pipe = FullPipe::new();
     steered(&host(), |operator| {
         let config = Config { vcpus: 2, ..unread(&pipe, &kernel, None) };
@@ -104,6 +108,92 @@ fn a_cpu_whose_console_nobody_reads_takes_orders() {
         operator.hear(beat);
         operator.handle.shutdown().expect("it runs");
     });
+}
+
+/// Has the guest of [`talker_that_is_stopped`] end by itself with its output unread; that it has ended is heard.
+fn ends_unread(operator: &mut Operator) {
+    // Each nearly a page, of which a pipe holds 16.
+    let calls = || operator.handle.counters().expect("always").exits.get("service-call").copied();
+    while calls() < Some(17) {}
+    operator.handle.add_device(option(MDEV[0])).expect("there is none");
+    operator.hear(|event| matches!(event, Event::GuestEnded { cause: EndCause::Guest, .. }).then_some(()));
+    assert_eq!(operator.state(), VmState::Shutdown);
+    operator.handle.counters().expect("always");
+}
+
+#[test]
+fn a_guest_that_ends_with_its_output_unread_has_ended_for_all_and_who_orders_that_waits_for_no_reader() {
+    let (_dir, kernel) = talker_that_is_stopped([END_WELL; 2]);
+    for order in [Handle::shutdown, Handle::delete, Handle::quit] {
+        let pipes = [FullPipe::new(), FullPipe::new()];
+        let [config, other] = pipes.each_ref().map(|pipe| Config { vcpus: 2, ..unread(pipe, &kernel, None) });
+        // One that waits for orders then, and one that ends with its guest.
+        let (status, reason) = steered(&host(), |operator| {
+            operator.handle.create(config).expect("there is none");
+            operator.handle.boot().expect("it boots");
+            ends_unread(operator);
+            order(&operator.handle).expect("its output is given up");
+        });
+        assert_eq!((status, reason.as_str()), (ExitStatus::Success, "ended by order"));
+        let (status, reason) = runs(other, |operator| {
+            ends_unread(operator);
+            order(&operator.handle).expect("its output is given up");
+        });
+        assert_eq!((status, reason.as_str()), (ExitStatus::Success, "disabled wait at address 0x0"));
+    }
+}
+
+#[test]
+fn a_guest_that_has_ended_is_booted_again_when_its_output_is_read_or_given_up() {
+    let (_dir, kernel) = talker_that_is_stopped([END_WELL; 2]);
+    let pipe = FullPipe::new();
+    steered(&host(), |operator| {
+        let config = Config { vcpus: 2, ..unread(&pipe, &kernel, None) };
+        operator.handle.create(config).expect("there is none");
+        operator.handle.boot().expect("it boots");
+        ends_unread(operator);
+        let handle = operator.handle.clone();
+        thread::scope(|scope| {
+            let booting = scope.spawn(|| handle.boot());
+            operator.handle.shutdown().expect("its output is given up");
+            booting.join().expect("it does not panic").expect("it boots");
+        });
+        assert_eq!(operator.state(), VmState::Running);
+    });
+}
+
+#[test]
+fn what_a_guest_wrote_before_it_ended_is_all_there_for_a_reader_who_was_asleep() {
+    let (_dir, kernel) = talker_that_is_stopped([END_WELL; 2]);
+    let pipe = FullPipe::new();
+    let config = Config { vcpus: 2, ..unread(&pipe, &kernel, None) };
+    let mut reader = None;
+    let (status, _) = runs(config, |operator| {
+        ends_unread(operator);
+        let mut from = File::open(pipe.path()).expect("a pipe");
+        reader = Some(thread::spawn(move || {
+            let mut read = Vec::new();
+            from.read_to_end(&mut read).map(|_| read)
+        }));
+    });
+    assert_eq!(status, ExitStatus::Success);
+    drop(pipe);
+    let read = reader.expect("it was begun").join().expect("it ends").expect("readable");
+    // Whole messages, more than the pipe holds.
+    assert!(read.len() > 65536 && read.len().is_multiple_of(4082) && read.iter().all(|byte| *byte == b'x'));
+}
+
+/// A VMM that runs a guest and ends with it, asked and watched by `steer`; how it ended.
+fn runs(config: Config, steer: impl FnOnce(&mut Operator)) -> (ExitStatus, String) {
+    let (handle, mailbox) = mailbox().expect("an eventfd");
+    let (host, events) = (host(), Events::default());
+    let mut operator = Operator { handle, events: events.subscribe().expect("an eventfd") };
+    let host = Host::simulated(&host);
+    thread::scope(|scope| {
+        let vmm = scope.spawn(|| Vmm::new(&host, &events, None, mailbox).run(config, After::End));
+        steer(&mut operator);
+        vmm.join().expect("it does not panic").expect("nothing is lost")
+    })
 }
 
 /// Keeps the host from an act; a test that fails keeps nobody waiting.

@@ -3,12 +3,11 @@
 use super::Event;
 use crate::{
     config::EventTarget,
-    output::{Output, Stop},
+    output::{Outlet, Output, Stop},
     wait::Flag,
 };
 use adjunct_hypervisor::descriptor;
 use std::{
-    fs::File,
     io,
     os::fd::{AsFd, BorrowedFd},
     sync::{
@@ -78,7 +77,7 @@ pub struct Events {
 #[derive(Debug)]
 struct Monitor {
     target: EventTarget,
-    file: Mutex<Output<File>>,
+    output: Output,
 }
 
 impl Events {
@@ -88,20 +87,21 @@ impl Events {
     /// [`EventsError`] as opening the file or duplicating the descriptor says.
     pub fn open(target: Option<&EventTarget>) -> Result<Self, EventsError> {
         let Some(target) = target else { return Ok(Self::default()) };
-        let file = match target {
-            EventTarget::Path(path) => File::create(path),
-            EventTarget::Descriptor(number) => descriptor::inherit(*number).map(File::from),
+        let outlet = match target {
+            EventTarget::Path(path) => Outlet::create(path),
+            EventTarget::Descriptor(number) => {
+                descriptor::inherit(*number).map(|file| Outlet::shared(file.into()))
+            }
         };
-        let file = file.map_err(|source| EventsError { target: target.clone(), source })?;
-        let file = Mutex::new(Output::new(file, Vec::new()));
-        let monitor = Monitor { target: target.clone(), file };
+        let outlet = outlet.map_err(|source| EventsError { target: target.clone(), source })?;
+        let monitor = Monitor { target: target.clone(), output: Output::new(outlet, Vec::new()) };
         Ok(Self { monitor: Some(monitor), ..Self::default() })
     }
 
     /// Once `stop` is readable, a reader who sleeps is waited for no more: what he has no room for is lost.
     pub fn stop_waiting_at(&self, stop: Stop) {
         if let Some(monitor) = &self.monitor {
-            monitor.lock().stop_waiting_at(stop);
+            monitor.output.stop_waiting_at(stop);
         }
     }
 
@@ -146,24 +146,20 @@ impl Events {
     /// [`EventsError`] with the first failure.
     pub fn all_written(&self) -> Result<(), EventsError> {
         let Some(monitor) = &self.monitor else { return Ok(()) };
-        let lost = monitor.lock().lost();
+        let lost = monitor.output.lost();
         lost.map_or(Ok(()), |source| Err(EventsError { target: monitor.target.clone(), source }))
     }
 }
 
 impl Monitor {
-    fn lock(&self) -> MutexGuard<'_, Output<File>> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Writes an event, or keeps it until there is room; waits for that only at the end.
     fn send(&self, event: &Event) {
-        let file = self.lock();
+        let output = &self.output;
         let push_out =
-            || if matches!(event, Event::Ended { .. }) { file.wait(None) } else { file.push_out() };
+            || if matches!(event, Event::Ended { .. }) { output.wait(None) } else { output.push_out() };
         push_out();
-        if !file.keep_within(MOST_BACKLOG, &event.line()) {
-            file.lose(io::Error::other("its reader has left too many events unread"));
+        if !output.keep_within(MOST_BACKLOG, &event.line()) {
+            output.lose(io::Error::other("its reader has left too many events unread"));
         }
         push_out();
     }
