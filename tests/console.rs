@@ -4,11 +4,13 @@
 use crate::{
     command::{Ran, Start, Started, command},
     lifecycle::{END_WELL, image},
+    patience::until,
     watching::ctl,
 };
 use adjunct::console::input::{Input, Room};
 use adjunct_devices::sclp::to_ebcdic;
 use command_fds::{CommandFdExt, FdMapping};
+use libc::{O_NOCTTY, O_NONBLOCK};
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -22,10 +24,10 @@ use nix::{
 };
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::process::ExitStatusExt,
+        unix::{fs::OpenOptionsExt, net::UnixStream, process::ExitStatusExt},
     },
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
@@ -483,10 +485,19 @@ impl FullTerminal {
         ttyname(&self.terminal).expect("it has a name")
     }
 
-    /// Waits until nothing more goes in.
-    fn wait(&self) {
-        let mut end = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLOUT)];
-        while poll(&mut end, PollTimeout::ZERO).expect("pollable") > 0 {
+    /// Writes to it until nothing more goes in.
+    fn fill(&self) {
+        let mut options = fs::OpenOptions::new();
+        let mut end =
+            options.write(true).custom_flags(O_NOCTTY | O_NONBLOCK).open(self.path()).expect("it is there");
+        // What is under way to the other side makes room once more.
+        let mut refused = 0;
+        while refused < 1000 {
+            match end.write(&[b'.'; 64]) {
+                Ok(_) => refused = 0,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
             thread::yield_now();
         }
     }
@@ -498,6 +509,7 @@ fn a_guest_whose_terminal_nobody_reads_can_be_steered_and_a_signal_ends_it() {
     let socket = dir.path().join("api");
     for is_inherited in [true, false] {
         let terminal = FullTerminal::new();
+        terminal.fill();
         let mut adjunct = command();
         adjunct.args(["run", "--host", "sim", "--kernel"]).arg(&file);
         adjunct.arg("--api-socket").arg(format!("path={}", socket.display()));
@@ -507,7 +519,8 @@ fn a_guest_whose_terminal_nobody_reads_can_be_steered_and_a_signal_ends_it() {
             adjunct.arg("--console").arg(format!("file:{}", terminal.path().display()));
         }
         let mut child = adjunct.start();
-        terminal.wait();
+        until(|| UnixStream::connect(&socket).is_ok());
+        until(|| ctl(&socket, &["counters"]).contains("service-call"));
         ctl(&socket, &["pause"]);
         assert!(ctl(&socket, &["info"]).contains("paused"));
         ctl(&socket, &["resume"]);
