@@ -6,7 +6,7 @@ use adjunct::{
     cli::{Cli, Command, with_double_dashes},
     cpu, ctl, demo,
     exit_status::ExitStatus,
-    launch, logging, manual, sim,
+    launch, logging, manual, signals, sim,
 };
 use clap::{Parser, error::ErrorKind};
 use std::{
@@ -16,12 +16,14 @@ use std::{
 };
 
 fn main() -> ExitCode {
+    signals::survive_file_limit();
     let cli = match Cli::try_parse_from(with_double_dashes(std::env::args_os())) {
         Ok(cli) => cli,
         Err(answer) => {
             let asked_for = matches!(answer.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            let status = if asked_for { ExitStatus::Success } else { ExitStatus::Usage };
-            return answer.print().map_or(ExitStatus::Output, |()| status).into();
+            let printed = answer.print();
+            // Nobody can be told what standard error does not take.
+            return if asked_for { printing(printed) } else { ExitStatus::Usage }.into();
         }
     };
     match cli.command {
@@ -105,10 +107,18 @@ fn complain(error: &(dyn Error + 'static), status: ExitStatus) -> ExitStatus {
 
 fn print(text: &[u8]) -> ExitStatus {
     let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
+    printing(out.write_all(text).and_then(|()| out.flush()))
+}
+
+/// What comes of an answer on standard output.
+fn printing(written: io::Result<()>) -> ExitStatus {
+    match written {
         Ok(()) => ExitStatus::Success,
         // Whoever reads us has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitStatus::Success,
-        Err(error) => complain(&error, ExitStatus::Output),
+        Err(error) => {
+            logging::say(format_args!("standard output can't be written: {error}"));
+            ExitStatus::Output
+        }
     }
 }

@@ -62,9 +62,32 @@ impl From<Ending> for ExitStatus {
     }
 }
 
-/// Those that end a guest, and those after which a terminal must be as it was.
-const TAKEN: [Signal; 6] =
-    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGCONT];
+/// Those that end a guest, and those after which a terminal must be as it was: all that somebody else sends. Those of a
+/// program's own faults (SIGSEGV, SIGABRT) come to the thread that is at fault and can't be taken here.
+const TAKEN: [Signal; 15] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGQUIT,
+    Signal::SIGTSTP,
+    Signal::SIGCONT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGXCPU,
+    Signal::SIGIO,
+    Signal::SIGPWR,
+    Signal::SIGSTKFLT,
+];
+
+/// Lets a file that has become as large as this user's files may be (`ulimit -f`) be an error of that file, EFBIG, in
+/// this thread and those that it makes. Otherwise SIGXFSZ ends the program; programs that we start have it again.
+pub fn survive_file_limit() {
+    // It fails for wrong arguments alone. Whoever holds SIGXFSZ back need not ignore it.
+    let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
+}
 
 /// Takes these signals for as long as it lives; afterwards they do what they did before.
 #[derive(Debug)]
@@ -181,11 +204,13 @@ impl Came {
                 let _ = nix::sys::signal::kill(getpid(), Signal::SIGSTOP);
             }
             Signal::SIGCONT => terminal::take_again(),
-            // SIGQUIT: it does what it does to others, a core dump perhaps.
+            // SIGQUIT and the others: they do what they do to other programs, a core dump perhaps.
             other => {
                 terminal::give_back();
                 let _ = SigSet::from(other).thread_unblock();
                 let _ = raise(other);
+                // Whoever started us has it ignored.
+                terminal::take_again();
             }
         }
     }

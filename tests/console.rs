@@ -382,11 +382,24 @@ fn the_terminal_is_as_it_was_however_the_guest_ends() {
         session.signal(signal);
         session.ends_with(status).is_as_before();
     }
-    let (session, _dir) = Session::with_echo();
-    session.signal(Signal::SIGQUIT);
-    let (ended, session) = session.ends();
-    assert_eq!(ended.signal(), Some(Signal::SIGQUIT as i32), "{ended:?}");
-    session.is_as_before();
+    for signal in [
+        Signal::SIGQUIT,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGXCPU,
+        Signal::SIGIO,
+        Signal::SIGPWR,
+        Signal::SIGSTKFLT,
+    ] {
+        let (session, _dir) = Session::with_echo();
+        session.signal(signal);
+        let (ended, session) = session.ends();
+        assert_eq!(ended.signal(), Some(signal as i32), "{ended:?}");
+        session.is_as_before();
+    }
     // A guest that fails, and one that never runs.
     let (_dir, file) = image(&[0xb2b2_0410], &[]);
     Session::start(&["run", "--host", "sim", "--kernel", &file.display().to_string()])

@@ -1,7 +1,7 @@
 //! What the documents say is what the program does.
 
 use crate::{
-    command::{adjunct, command},
+    command::{Ran, adjunct, command},
     golden::{assert_golden, assert_matches_file},
 };
 use adjunct::exit_status::ExitStatus;
@@ -79,6 +79,28 @@ fn help_is_what_was_looked_at() {
         assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
         assert_golden(name, &ran.stdout);
     }
+}
+
+/// What comes of an answer that nobody reads, and of one that goes to a full disk.
+#[test]
+fn who_reads_no_more_of_the_help_has_seen_enough_and_a_full_disk_is_one_sentence_and_status_5() {
+    for words in [vec!["--help"], vec!["--version"], vec!["run", "--help"], vec!["cpu", "list"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let ran: Ran = command().args(&words).stdout(writer).output().expect("it starts").into();
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{words:?}");
+        let full = fs::File::create("/dev/full").expect("writable");
+        let ran: Ran = command().args(&words).stdout(full).output().expect("it starts").into();
+        assert_eq!(ran.status, 5, "{words:?}: {ran:?}");
+        assert_eq!(
+            ran.stderr,
+            "adjunct: standard output can't be written: No space left on device (os error 28)\n"
+        );
+    }
+    // Of misuse it is told on standard error, and what can't be written there does not change what it was.
+    let full = fs::File::create("/dev/full").expect("writable");
+    let ran: Ran = command().arg("frobnicate").stderr(full).output().expect("it starts").into();
+    assert_eq!(ran.status, 2);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::{
     share::Shared,
 };
 use serde_json::Value;
+use std::process::Command;
 
 const BUILTIN: &str = include_str!("../resources/hosts/three-guests.toml");
 
@@ -124,6 +125,23 @@ fn ap_on_a_model_that_cannot_have_it_is_refused_with_the_first_that_can() {
 fn a_named_model_is_refused_with_what_the_simulated_host_lacks() {
     let ran = adjunct(&["run", "--host", "sim", "--cpu", "z14,ap=on"]);
     assert_refused(&ran, 3, &["--cpu z14,ap=on", " vx", "host"]);
+}
+
+/// As `ulimit -f 0` has it. The signal would end adjunct without a word.
+#[test]
+fn a_console_that_may_not_grow_any_more_is_said_at_the_end() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let console = format!("file:{}", dir.path().join("console").display());
+    let adjunct = command();
+    let mut limited = Command::new("prlimit");
+    limited.arg("--fsize=0").arg(adjunct.get_program()).args(adjunct.get_args());
+    let ran = limited.args(["run", "--host", "sim", "--console", &console]).output();
+    let ran = Ran::from(ran.expect("util-linux is there"));
+    assert_eq!((ran.status, ran.stderr.lines().count()), (5, 1), "{ran:?}");
+    assert!(
+        ran.stderr.contains(&format!("--console {console}: it can't be written: File too large")),
+        "{ran:?}"
+    );
 }
 
 #[test]
