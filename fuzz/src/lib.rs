@@ -102,8 +102,10 @@ pub enum Left {
 }
 
 /// The host of guests that need none in particular.
-pub static HOST: LazyLock<SimHost> =
-    LazyLock::new(|| SimHost::new(HostFile::three_guests().expect("the built-in host is right")).expect("the built-in host starts"));
+pub static HOST: LazyLock<SimHost> = LazyLock::new(|| {
+    SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
+        .expect("the built-in host starts")
+});
 
 /// A guest, and what the VMM has for it. Fields in the order in which they must go.
 pub struct Guest {
