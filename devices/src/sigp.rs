@@ -82,27 +82,27 @@ mod code {
     pub(super) const SET_ARCHITECTURE: u8 = 0x12;
 }
 
-/// The answer to an order that is for all CPUs, whichever it names: `None` if it is for one.
-pub fn answer_for_all(order: &Sigp) -> Option<Answer> {
-    // z/Architecture is all there is.
-    (order.order == code::SET_ARCHITECTURE).then_some(Answer::INVALID_PARAMETER)
-}
-
-/// Whether there is such an order at all, of those that a host leaves to user space.
-pub fn is_order(order: &Sigp) -> bool {
-    matches!(
-        order.order,
-        code::START..=code::RESTART
+/// The answer to an order for which nobody needs the target in hand, which is in this state: one for all CPUs, one to a CPU
+/// that is not there, or that can't take it now, or one that is none. Only resets break an order that is pending
+/// (`target/s390x/sigp.c: handle_sigp_single_dst`). `None`: it is to be carried out.
+pub fn at_once(order: &Sigp, target: Option<State>) -> Option<Answer> {
+    match (order.order, target) {
+        // z/Architecture is all there is.
+        (code::SET_ARCHITECTURE, _) => Some(Answer::INVALID_PARAMETER),
+        (_, None) => Some(Answer::NotOperational),
+        (code::INITIAL_CPU_RESET | code::CPU_RESET, _) => None,
+        (_, Some(State::Stopping(_))) => Some(Answer::Busy),
+        (
+            code::START
+            | code::STOP
+            | code::RESTART
             | code::STOP_AND_STORE_STATUS
-            | code::INITIAL_CPU_RESET..=code::STORE_STATUS_AT_ADDRESS
-            | code::SET_ARCHITECTURE
-    )
-}
-
-/// Whether a CPU in this state can't take `order` now: only resets break an order that is pending
-/// (`target/s390x/sigp.c: handle_sigp_single_dst`).
-pub fn finds_busy(order: &Sigp, state: State) -> bool {
-    matches!(state, State::Stopping(_)) && !matches!(order.order, code::INITIAL_CPU_RESET | code::CPU_RESET)
+            | code::SET_PREFIX
+            | code::STORE_STATUS_AT_ADDRESS,
+            _,
+        ) => None,
+        _ => Some(Answer::INVALID_ORDER),
+    }
 }
 
 /// Carries out `order` on `target`, which is in the state `state`. Answers the state it is in
@@ -116,8 +116,8 @@ pub fn carry_out(
     state: State,
     memory: &GuestMemory,
 ) -> Result<(Answer, State)> {
-    if finds_busy(order, state) {
-        return Ok((Answer::Busy, state));
+    if let Some(answer) = at_once(order, Some(state)) {
+        return Ok((answer, state));
     }
     let stopped = state == State::Stopped;
     match order.order {

@@ -10,23 +10,12 @@ use adjunct_hypervisor::KernelError;
 impl Loop<'_> {
     /// Carries out an order of the CPU `from` that the host leaves to us, and answers it.
     pub(super) fn sigp(&mut self, from: u16, order: Sigp) -> Result<(), KernelError> {
-        if let Some(answer) = sigp::answer_for_all(&order) {
-            self.tell(from, order, answer);
-            return Ok(());
-        }
         let to = order.cpu_address;
-        let Some(state) = self.seats.exists(to).then(|| self.seats.state(to)) else {
-            self.tell(from, order, Answer::NotOperational);
-            return Ok(());
-        };
-        // Whoever asks again and again does not keep it from stopping.
-        if sigp::finds_busy(&order, state) {
-            self.tell(from, order, Answer::Busy);
-            return Ok(());
-        }
-        // For what is none, nobody is taken out of the guest.
-        if !sigp::is_order(&order) {
-            self.tell(from, order, Answer::INVALID_ORDER);
+        let state = self.seats.exists(to).then(|| self.seats.state(to));
+        // Nobody is taken out of the guest: whoever asks again and again does not keep a CPU from stopping.
+        if let Some(answer) = sigp::at_once(&order, state) {
+            self.seats.vcpu(from, |vcpu| answer.tell(&order, vcpu));
+            self.seats.run(from);
             return Ok(());
         }
         self.seats.gather(to);
@@ -43,12 +32,6 @@ impl Loop<'_> {
             self.seats.run(from);
         }
         Ok(())
-    }
-
-    /// Tells the CPU `from`, which goes on.
-    fn tell(&mut self, from: u16, order: Sigp, answer: Answer) {
-        self.seats.vcpu(from, |vcpu| answer.tell(&order, vcpu));
-        self.seats.run(from);
     }
 
     /// The CPU has come back stopped.
