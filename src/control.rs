@@ -14,12 +14,12 @@ use crate::{
     machine::{DeviceFilesError, DeviceInfo},
     outcome::RunError,
     plan::{PlanError, cpu_of},
-    wait::Flag,
+    wait::{Flag, is_ready_now},
 };
 use adjunct_devices::vfio_ap::AttachError;
 use adjunct_hypervisor::KernelError;
 use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
+    poll::PollFlags,
     sys::eventfd::{EfdFlags, EventFd},
 };
 use std::{
@@ -269,8 +269,7 @@ impl Mailbox {
 
     /// Whether somebody waits for the end of a guest; the request may be about to come.
     pub(crate) fn is_asked_to_end(&self) -> bool {
-        let mut file = [PollFd::new(self.ends.as_fd(), PollFlags::POLLIN)];
-        poll(&mut file, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        is_ready_now(self.ends.as_fd(), PollFlags::POLLIN)
     }
 }
 
@@ -435,13 +434,13 @@ impl Handle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait::until_readable;
     use std::thread;
 
     /// The next request of somebody who is about to ask.
     fn next(mailbox: &Mailbox) -> (Act, Reply<()>) {
         loop {
-            let mut file = [PollFd::new(mailbox.as_fd(), PollFlags::POLLIN)];
-            poll(&mut file, PollTimeout::NONE).expect("pollable");
+            until_readable([mailbox.as_fd()]).expect("pollable");
             match mailbox.next() {
                 Some(Request::Act(act, reply)) => return (act, reply),
                 Some(other) => panic!("not an act: {other:?}"),
@@ -459,12 +458,11 @@ mod tests {
             let (act, reply) = next(&mailbox);
             assert_eq!((act, mailbox.is_asked_to_end()), (Act::Pause, false));
             let asking = [Handle::shutdown, Handle::delete, Handle::quit].map(|ask| {
-                let mut file = [PollFd::new(mailbox.ends().as_fd(), PollFlags::POLLIN)];
                 let asking = scope.spawn({
                     let handle = &handle;
                     move || ask(handle)
                 });
-                poll(&mut file, PollTimeout::NONE).expect("pollable");
+                until_readable([mailbox.ends().as_fd()]).expect("pollable");
                 asking
             });
             reply.send(Ok(()));
@@ -497,10 +495,7 @@ mod tests {
     #[test]
     fn a_question_is_answered_past_what_waits_which_keeps_its_order() {
         let (handle, mailbox) = mailbox().expect("eventfds");
-        let is_readable = || {
-            let mut file = [PollFd::new(mailbox.as_fd(), PollFlags::POLLIN)];
-            poll(&mut file, PollTimeout::ZERO).expect("pollable") > 0
-        };
+        let is_readable = || is_ready_now(mailbox.as_fd(), PollFlags::POLLIN);
         let (to, _answer) = mpsc::channel();
         let act = |act| Request::Act(act, Reply { to: to.clone(), _end: None });
         let (to, answer) = mpsc::channel();

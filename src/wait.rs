@@ -33,8 +33,7 @@ impl Flag {
 
     /// Whether it is up. Nobody waits.
     pub(crate) fn is_up(&self) -> bool {
-        let mut file = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-        poll(&mut file, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        is_ready_now(self.0.as_fd(), PollFlags::POLLIN)
     }
 
     /// To be done before looking at what it stands for: what comes after this raises it again.
@@ -49,6 +48,12 @@ impl AsFd for Flag {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Whether a file is ready for what it is wanted for, or has an end or an error to tell. Nobody waits.
+pub(crate) fn is_ready_now(file: BorrowedFd<'_>, wanted: PollFlags) -> bool {
+    let mut file = [PollFd::new(file, wanted)];
+    poll(&mut file, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// Waits until one of `files` can be read without a wait, or has an end or an error to tell; which of them. One that is

@@ -45,8 +45,8 @@ const ROWS: &[&[&str]] = &[
     &["sandbox"],
     &["event", "host", "socket"],
     &["config", "logging"],
-    &["chain", "exit_status", "mounts", "option", "output", "wait"],
-    &["lossy"],
+    &["chain", "exit_status", "mounts", "option", "output"],
+    &["lossy", "wait"],
 ];
 
 /// Names that say nothing about what is inside.

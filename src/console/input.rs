@@ -8,10 +8,13 @@ use super::{
     line::{Line, Typed},
     terminal::Raw,
 };
-use crate::{logging::say, wait::Flag};
+use crate::{
+    logging::say,
+    wait::{Flag, is_ready_now},
+};
 use nix::{
     errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
+    poll::PollFlags,
     sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags},
     unistd::read,
 };
@@ -171,8 +174,7 @@ impl<F: AsFd> Input<F> {
     }
 
     fn is_readable(&self) -> bool {
-        let mut file = [PollFd::new(self.from.as_fd(), PollFlags::POLLIN)];
-        poll(&mut file, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        is_ready_now(self.from.as_fd(), PollFlags::POLLIN)
     }
 
     fn typed(&mut self, bytes: &[u8]) -> Option<Wish> {
@@ -297,6 +299,7 @@ impl Escape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait::until_readable;
     use std::io::{PipeReader, PipeWriter, Write};
 
     fn piped() -> (Input<PipeReader>, PipeWriter, Arc<Room>) {
@@ -306,8 +309,7 @@ mod tests {
     }
 
     fn is_ready(input: &impl AsFd) -> bool {
-        let mut file = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-        poll(&mut file, PollTimeout::ZERO).expect("it can be looked at") > 0
+        is_ready_now(input.as_fd(), PollFlags::POLLIN)
     }
 
     #[test]
@@ -343,8 +345,7 @@ mod tests {
         let typist = std::thread::spawn(move || to.write_all(&text));
         let mut guest: Vec<u8> = Vec::new();
         while guest.len() < typed.len() {
-            let mut file = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-            poll(&mut file, PollTimeout::NONE).expect("it becomes ready");
+            until_readable([input.as_fd()]).expect("pollable");
             let mut space = 4080;
             let wish = input.serve(|bytes| {
                 let taken = bytes.len().min(space);

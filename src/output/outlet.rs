@@ -1,9 +1,10 @@
 //! A file to write to that makes nobody wait: it takes what it has room for.
 
+use crate::wait::is_ready_now;
 use libc::{O_NOCTTY, O_NONBLOCK, dev_t, makedev};
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
-    poll::{PollFd, PollFlags, PollTimeout, poll},
+    poll::PollFlags,
     sys::socket::{MsgFlags, send},
 };
 use std::{
@@ -87,14 +88,11 @@ impl Outlet {
             Way::Told => {
                 Ok(send(self.file.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL)?)
             }
-            Way::AtMost(most) if self.can_be_written() => (&self.file).write(&bytes[..bytes.len().min(most)]),
+            Way::AtMost(most) if is_ready_now(self.as_fd(), PollFlags::POLLOUT) => {
+                (&self.file).write(&bytes[..bytes.len().min(most)])
+            }
             Way::AtMost(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
-    }
-
-    fn can_be_written(&self) -> bool {
-        let mut file = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
-        poll(&mut file, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 }
 
