@@ -25,6 +25,10 @@ pub trait Environment {
     /// service signal, then I/O by ascending subclass); it is pending no more.
     fn take_floating(&mut self, enabled: Enabled) -> Option<Floating>;
 
+    /// The external call that was pending at this CPU is being taken: from now on another can be sent to it, before
+    /// anything is stored that tells others of the interruption. For an embedder whose CPUs signal each other.
+    fn external_call_taken(&mut self) {}
+
     /// The adjunct processors; `None` when AP instructions are not interpreted for this guest (ECA.28 off):
     /// PQAP, NQAP and DQAP are then intercepted.
     fn adjuncts(&mut self) -> Option<&mut dyn Adjuncts>;

@@ -278,6 +278,7 @@ impl Execution<'_> {
         } else if cr0 & cr0::EXTERNAL_CALL != 0
             && let Some(source) = self.pending.external_call.take()
         {
+            self.environment.external_call_taken();
             self.external_interruption(0x1202, source, None, Repeats::No)?;
         } else if self.state.clock_comparator_enabled()
             && self.environment.tod() > self.state.clock_comparator

@@ -59,7 +59,7 @@ pub(super) struct Slot {
     /// Whether it has been ordered to stop, which it does once it has taken what is pending. Until then it is busy for
     /// those who signal it.
     pub(super) stop_ordered: bool,
-    /// Whether an external call that it took out of its mail was still pending when it was last seen.
+    /// Whether an external call that it took out of its mail is still pending.
     pub(super) external_call_pending: bool,
 }
 

@@ -51,6 +51,10 @@ impl Environment for Guest<'_> {
         self.vm.board.take_floating(enabled)
     }
 
+    fn external_call_taken(&mut self) {
+        self.vm.board.with(self.id, |slot| slot.external_call_pending = false);
+    }
+
     fn adjuncts(&mut self) -> Option<&mut dyn Adjuncts> {
         let interpreted = self.queues.sie_block().interprets_ap();
         if interpreted { Some(&mut self.queues) } else { None }

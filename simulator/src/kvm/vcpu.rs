@@ -45,8 +45,6 @@ pub struct SimVcpu {
     bell: Arc<Bell>,
     /// Token of DIAGNOSE 0x258; no page fault is ever reported by it, but its handshake is the kernel's.
     pfault: Option<u64>,
-    /// An external call went to `cpu` and, as far as was seen, is still pending there.
-    external_call: bool,
     /// While it waits: replies were let arrive when so many interruptions had come in.
     settled: Option<u64>,
     #[expect(dead_code, reason = "held for its drop")]
@@ -67,7 +65,6 @@ impl SimVcpu {
             machine: vm.model.machine(vcpus),
             bell: vm.board.bell(id),
             pfault: None,
-            external_call: false,
             settled: None,
             held,
             vm,
@@ -98,7 +95,6 @@ impl SimVcpu {
             };
             // What instructions found on a host that is gone must not get out of the guest.
             vm.host.check()?;
-            self.note_external_call();
             let Some(stop) = stop else { return Ok(sieic(ICPT_STOP)) };
             if let Some(exit) = self.stopped(stop, ram, arrivals, timer)? {
                 return Ok(exit);
@@ -223,18 +219,10 @@ impl SimVcpu {
         }
         if let Some(source) = external_call {
             // There is none yet: the board takes one at a time.
-            self.external_call |= self.cpu.inject_external_call(source);
+            let _ = self.cpu.inject_external_call(source);
         }
         if restart {
             self.cpu.inject_restart();
-        }
-    }
-
-    /// Tells senders when the external call that was pending has been taken.
-    fn note_external_call(&mut self) {
-        if self.external_call && !self.cpu.external_call_pending() {
-            self.external_call = false;
-            self.vm.board.with(self.id, |slot| slot.external_call_pending = false);
         }
     }
 

@@ -79,6 +79,8 @@ pub(crate) struct Around {
     pub(crate) adjuncts: Option<Echo>,
     /// The last mask the CPU asked with.
     pub(crate) asked: Enabled,
+    /// How often the CPU has said so.
+    pub(crate) external_calls_taken: u32,
 }
 
 impl Around {
@@ -118,6 +120,9 @@ impl Environment for Around {
         let first = self.floating.iter().position(open)?;
         Some(self.floating.remove(first))
     }
+    fn external_call_taken(&mut self) {
+        self.external_calls_taken += 1;
+    }
     fn adjuncts(&mut self) -> Option<&mut dyn Adjuncts> {
         self.adjuncts.as_mut().map(|echo| echo as &mut dyn Adjuncts)
     }
@@ -145,6 +150,7 @@ impl Guest {
                 floating: Vec::new(),
                 adjuncts: None,
                 asked: Enabled::default(),
+                external_calls_taken: 0,
             },
         };
         for &number in IMPLEMENTED_FACILITIES {

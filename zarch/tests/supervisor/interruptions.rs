@@ -362,11 +362,14 @@ fn an_external_call_is_pending_until_it_is_taken_or_reset() {
     let mut guest = waiting();
     assert!(!guest.cpu.external_call_pending());
     assert!(guest.cpu.inject_external_call(5) && guest.cpu.external_call_pending());
+    assert_eq!(guest.around.external_calls_taken, 0);
     guest.caught();
     assert!(!guest.cpu.external_call_pending());
+    assert_eq!(guest.around.external_calls_taken, 1);
     assert!(guest.cpu.inject_external_call(5));
     guest.cpu.normal_reset();
     assert!(!guest.cpu.external_call_pending());
+    assert_eq!(guest.around.external_calls_taken, 1, "nobody took that one");
 }
 
 #[test]
