@@ -258,6 +258,8 @@ pub(crate) fn signals_to_another_cpu(host: &str) {
         .holds(taken(0), 0x1201)
         .sigp(1, order::EXTERNAL_CALL, 0, Accepted)
         .until(taken(1), false, 0)
+        // At once, while that CPU still handles it.
+        .sigp(1, order::SENSE, 0, OPERATING)
         .holds(taken(1), 0x1202)
         .sigp(1, order::CONDITIONAL_EMERGENCY_SIGNAL, 0, Accepted)
         .until(taken(2), false, 0)
