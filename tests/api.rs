@@ -377,9 +377,7 @@ fn a_socket_is_for_its_user_alone_and_goes_with_adjunct() {
     assert_eq!(fs::metadata(&socket).expect("it is there").permissions().mode() & 0o777, 0o600);
     assert!(ctl(&socket, &["ping"]).stdout.contains("guests run on simulated"));
     let option = format!("path={}", socket.display());
-    let second =
-        command().args(["serve", "--host", "sim", "--api-socket", &option]).output().expect("it starts");
-    let second = Ran::from(second);
+    let second = command().args(["serve", "--host", "sim", "--api-socket", &option]).ran();
     assert!(second.status == 3 && second.stderr.contains("another program listens there"), "{second:?}");
     assert_eq!(ctl(&socket, &["quit"]).status, 0);
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
@@ -399,7 +397,7 @@ fn what_is_no_socket_is_neither_replaced_nor_listened_at() {
         let mut command: Command = command();
         command.args(["serve", "--host", "sim", "--api-socket", option]);
         command.fd_mappings(mapped.into_iter().collect()).expect("at most one mapping");
-        command.output().expect("adjunct starts").into()
+        command.ran()
     };
     let refused = serve(&format!("path={}", file.display()), None);
     assert!(refused.status == 3 && refused.stderr.contains("what is there is no socket"), "{refused:?}");
@@ -413,7 +411,7 @@ fn what_is_no_socket_is_neither_replaced_nor_listened_at() {
         assert!(refused.status == 3 && refused.stderr.contains("no listening Unix socket"), "{refused:?}");
     }
     assert_eq!(serve("fd=77", None).status, 3);
-    assert_eq!(Ran::from(command().arg("serve").output().expect("it starts")).status, 2);
+    assert_eq!(command().arg("serve").ran().status, 2);
 }
 
 #[test]
@@ -421,11 +419,8 @@ fn a_guest_that_ends_by_itself_ends_adjunct_run_and_its_socket() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let socket = dir.path().join("api");
     let option = format!("path={}", socket.display());
-    let ran = command()
-        .args(["run", "--host", "sim", "--console", "off", "--api-socket", &option])
-        .output()
-        .expect("adjunct starts");
-    assert_eq!(Ran::from(ran).status, 0);
+    let ran = command().args(["run", "--host", "sim", "--console", "off", "--api-socket", &option]).ran();
+    assert_eq!(ran.status, 0);
     assert!(!socket.exists());
 }
 

@@ -1,10 +1,16 @@
 //! adjunct as its users run it.
 
+use crate::patience::LIFETIME;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use std::{
     io::Read,
     ops::{Deref, DerefMut},
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
+    sync::mpsc::{self, RecvTimeoutError, Sender},
     thread,
     time::Duration,
 };
@@ -37,14 +43,19 @@ impl From<Output> for Ran {
     }
 }
 
-/// A program that a test has started. It ends with the test: one that fails leaves none behind.
+/// A program that a test has started. It ends with the test: one that fails leaves none behind. One that would never end is
+/// killed, so that its test fails.
 #[derive(Debug)]
-pub(crate) struct Started(Option<Child>);
+pub(crate) struct Started {
+    child: Option<Child>,
+    #[expect(dead_code, reason = "its drop ends the watch")]
+    watched: Sender<()>,
+}
 
 impl Started {
     /// Waits for its end; with what it said, as far as nobody has taken the pipe.
     pub(crate) fn ended(mut self) -> Ran {
-        let child = self.0.take().expect("it is only taken here");
+        let child = self.child.take().expect("it is only taken here");
         child.wait_with_output().expect("it ends").into()
     }
 }
@@ -53,33 +64,49 @@ impl Deref for Started {
     type Target = Child;
 
     fn deref(&self) -> &Child {
-        self.0.as_ref().expect("it is there until its end")
+        self.child.as_ref().expect("it is there until its end")
     }
 }
 
 impl DerefMut for Started {
     fn deref_mut(&mut self) -> &mut Child {
-        self.0.as_mut().expect("it is there until its end")
+        self.child.as_mut().expect("it is there until its end")
     }
 }
 
 impl Drop for Started {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
+        if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 }
 
-/// How tests start programs that they do not only wait for.
+/// How tests start programs.
 pub(crate) trait Start {
     fn start(&mut self) -> Started;
+
+    /// Waits for its end, and takes what it says.
+    fn ran(&mut self) -> Ran;
 }
 
 impl Start for Command {
     fn start(&mut self) -> Started {
-        Started(Some(self.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.get_program()))))
+        let child = self.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.get_program()));
+        let (watched, ended) = mpsc::channel::<()>();
+        let (pid, what) = (Pid::from_raw(child.id().cast_signed()), format!("{self:?}"));
+        thread::spawn(move || {
+            if ended.recv_timeout(LIFETIME) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("killed, since it does not end: {what}");
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+        });
+        Started { child: Some(child), watched }
+    }
+
+    fn ran(&mut self) -> Ran {
+        self.stdout(Stdio::piped()).stderr(Stdio::piped()).start().ended()
     }
 }
 
@@ -101,7 +128,7 @@ pub(crate) fn command() -> Command {
 
 /// Runs adjunct with these words.
 pub(crate) fn adjunct(words: &[&str]) -> Ran {
-    command().args(words).output().expect("adjunct starts").into()
+    command().args(words).ran()
 }
 
 /// Runs adjunct with these words on the simulated host that `toml` describes.

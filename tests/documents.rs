@@ -1,11 +1,11 @@
 //! What the documents say is what the program does.
 
 use crate::{
-    command::{Ran, adjunct, command},
+    command::{Start, adjunct, command},
     golden::{assert_golden, assert_matches_file},
 };
 use adjunct::exit_status::ExitStatus;
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Stdio};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -31,9 +31,9 @@ fn every_command_of_the_readme_works() {
             ["cargo", "run", "--release", "--", words @ ..] | ["adjunct", words @ ..] => words,
             _ => panic!("{line}: the test does not know how to run this"),
         };
-        let output = command().args(words).output().expect("adjunct starts");
-        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-        assert!(!output.stdout.is_empty(), "{line} says nothing");
+        let ended = command().args(words).ran();
+        assert_eq!(ended.status, 0, "{line}: {ended:?}");
+        assert!(!ended.stdout.is_empty(), "{line} says nothing");
         ran += 1;
     }
     assert!(ran >= 10, "the README has commands");
@@ -87,10 +87,10 @@ fn who_reads_no_more_of_the_help_has_seen_enough_and_a_full_disk_is_one_sentence
     for words in [vec!["--help"], vec!["--version"], vec!["run", "--help"], vec!["cpu", "list"]] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
-        let ran: Ran = command().args(&words).stdout(writer).output().expect("it starts").into();
+        let ran = command().args(&words).stdout(writer).stderr(Stdio::piped()).start().ended();
         assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{words:?}");
         let full = fs::File::create("/dev/full").expect("writable");
-        let ran: Ran = command().args(&words).stdout(full).output().expect("it starts").into();
+        let ran = command().args(&words).stdout(full).stderr(Stdio::piped()).start().ended();
         assert_eq!(ran.status, 5, "{words:?}: {ran:?}");
         assert_eq!(
             ran.stderr,
@@ -99,7 +99,7 @@ fn who_reads_no_more_of_the_help_has_seen_enough_and_a_full_disk_is_one_sentence
     }
     // Of misuse it is told on standard error, and what can't be written there does not change what it was.
     let full = fs::File::create("/dev/full").expect("writable");
-    let ran: Ran = command().arg("frobnicate").stderr(full).output().expect("it starts").into();
+    let ran = command().arg("frobnicate").stderr(full).start().ended();
     assert_eq!(ran.status, 2);
 }
 

@@ -8,6 +8,9 @@ use std::{
 /// Longer than anything takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Longer than any program lives that a test starts, in the lab too.
+pub(crate) const LIFETIME: Duration = PATIENCE.saturating_mul(5);
+
 /// Waits until it is so.
 #[track_caller]
 pub(crate) fn until(mut is_so: impl FnMut() -> bool) {

@@ -1,12 +1,12 @@
 //! `adjunct run`: what a guest sees, and what is said when something can't work.
 
 use crate::{
-    command::{MDEV, Ran, adjunct, adjunct_on, command},
+    command::{MDEV, Ran, Start, adjunct, adjunct_on, command},
     golden::assert_golden,
     share::Shared,
 };
 use serde_json::Value;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const BUILTIN: &str = include_str!("../resources/hosts/three-guests.toml");
 
@@ -135,9 +135,8 @@ fn a_console_that_may_not_grow_any_more_is_said_at_the_end() {
     let console = format!("file:{}", dir.path().join("console").display());
     let adjunct = command();
     let mut limited = Command::new("prlimit");
-    limited.arg("--fsize=0").arg(adjunct.get_program()).args(adjunct.get_args());
-    let ran = limited.args(["run", "--host", "sim", "--console", &console]).output();
-    let ran = Ran::from(ran.expect("util-linux is there"));
+    limited.stdin(Stdio::null()).arg("--fsize=0").arg(adjunct.get_program()).args(adjunct.get_args());
+    let ran = limited.args(["run", "--host", "sim", "--console", &console]).ran();
     assert_eq!((ran.status, ran.stderr.lines().count()), (5, 1), "{ran:?}");
     assert!(
         ran.stderr.contains(&format!("--console {console}: it can't be written: File too large")),
@@ -301,7 +300,7 @@ fn events_are_one_json_object_a_line_from_the_look_at_the_host_to_the_end() {
 #[test]
 fn events_also_go_to_an_inherited_descriptor() {
     let words = ["run", "--host", "sim", "--console", "off", "--event-monitor", "fd=1"];
-    let ran: Ran = command().args(words).output().expect("adjunct starts").into();
+    let ran = command().args(words).ran();
     assert_eq!(ran.status, 0);
     assert!(
         ran.stdout.lines().last().expect("events").contains(r#""event":"ended","status":0"#),

@@ -488,13 +488,11 @@ mod here {
     #[test]
     fn sockets_in_the_current_directory_are_removed_at_the_end() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let ran: Ran = command()
+        let ran = command()
             .args(["run", "--host", "sim", "--memory", "1M", "--seccomp", "true", "--landlock", "true"])
             .args(["--qmp", "path=qmp", "--api-socket", "path=api"])
             .current_dir(&dir)
-            .output()
-            .expect("adjunct starts")
-            .into();
+            .ran();
         assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
         assert_eq!(fs::read_dir(&dir).expect("it is there").count(), 0);
     }

@@ -83,7 +83,7 @@ impl Serving {
 pub(crate) fn ctl(socket: &Path, words: &[&str]) -> Ran {
     let mut command = command();
     command.arg("ctl").arg("--api-socket").arg(socket).args(words);
-    command.output().expect("adjunct starts").into()
+    command.ran()
 }
 
 /// A client that says what it likes.
