@@ -440,6 +440,14 @@ fn the_openapi_document_in_docs_is_that_of_the_program() {
 }
 
 #[test]
+fn ctl_says_of_a_socket_of_qmp_that_it_is_one() {
+    let adjunct = Serving::at(&[("--qmp", "qmp")]);
+    let ran = ctl(&adjunct.file("qmp"), &["ping"]);
+    assert_eq!((ran.status, ran.stdout.as_str()), (3, ""));
+    assert!(ran.stderr.starts_with("adjunct: that is a socket of --qmp, "), "{ran:?}");
+}
+
+#[test]
 fn configurations_that_ctl_cannot_understand_are_refused_by_file_and_member() {
     let adjunct = Serving::new();
     let refused = adjunct.ctl(&["create", &adjunct.config(&json!({ "cpus": { "boot": 1 } }))]);
