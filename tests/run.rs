@@ -189,7 +189,12 @@ fn two_outputs_into_one_file_are_refused_by_whatever_name_it_has() {
     }
     std::fs::write(name("first"), "").expect("writable");
     std::fs::hard_link(name("first"), name("second")).expect("the same folder");
-    let words = ["--api-socket", &name("api"), "--event-monitor", &format!("path={}", name("first"))];
+    let words = [
+        "--api-socket",
+        &format!("path={}", name("api")),
+        "--event-monitor",
+        &format!("path={}", name("first")),
+    ];
     let log = name("second");
     let ran = adjunct(&[&["serve", "--host", "sim", "--log-file", &log], &words[..]].concat());
     assert_refused(&ran, 2, &["--event-monitor", "--log-file", "one file"]);
