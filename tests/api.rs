@@ -158,7 +158,7 @@ fn what_cannot_be_done_is_refused_and_the_connection_lives() {
     assert_eq!(http.put("vm.remove-device", r#"{"id":"ap0"}"#).status, 204);
     let absent = "/sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000009";
     let answer = http.put("vm.add-device", &json!({ "path": absent }).to_string());
-    assert!(answer.status == 400 && answer.why().contains("this host has"), "{answer:?}");
+    assert!(answer.status == 400 && answer.why().contains("this simulated host has"), "{answer:?}");
     assert_eq!(http.get("vmm.ping").status, 200);
     assert_eq!(adjunct.end().status, 0);
 }
