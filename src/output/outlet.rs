@@ -139,6 +139,7 @@ fn open_anew(terminal: &File) -> io::Result<File> {
 mod tests {
     use super::*;
     use nix::{
+        fcntl::{FcntlArg, OFlag, fcntl},
         pty::openpty,
         sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr},
     };
