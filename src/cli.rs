@@ -12,7 +12,13 @@ use crate::{
 use adjunct_cpu_model::CpuSpec;
 use adjunct_hypervisor::MemorySize;
 use clap::{Args, Parser, Subcommand};
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf, absolute},
+    str::FromStr,
+};
 
 /// A VMM for s390x that gives IBM Z crypto adapters (vfio-ap) to a guest.
 ///
@@ -37,7 +43,9 @@ const AFTER_HELP: &str = "Examples:
 
 const RUN_AFTER_HELP: &str = "\
 Options that QEMU has are also taken as QEMU writes them, with one dash:
--append, -cpu, -device, -initrd, -kernel, -m, -machine, -memory, -smp.
+-append, -cpu, -device, -initrd, -kernel, -m, -machine, -memory, -smp. Their
+values are those above; -machine s390-ccw-virtio[,KEY=VALUE...], -smp cpus=N
+and -m size=SIZE are taken too, and no other keys of QEMU.
 
 The exit status is 0 when the guest ended as it should; the manual page lists all.";
 
@@ -124,7 +132,7 @@ pub struct RunArgs {
     machine: Option<MachineOption>,
 
     /// Guest memory, a multiple of 1M; a plain number is MiB
-    #[arg(long, value_name = "SIZE", default_value = "256M")]
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
     memory: MemorySize,
 
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = cpus, help = format!("Number of CPUs, 1 to {MOST_CPUS}"))]
@@ -194,10 +202,58 @@ struct OutsideArgs {
     log_file: Option<PathBuf>,
 }
 
-/// A number of CPUs; QEMU's `cpus=` and topology have no meaning here.
+/// A size, also as QEMU's `size=`; slots for more have no meaning here.
+fn memory(text: &str) -> Result<MemorySize, <MemorySize as FromStr>::Err> {
+    text.strip_prefix("size=").unwrap_or(text).parse()
+}
+
+/// A number of CPUs, also as QEMU's `cpus=`; topology has no meaning here.
 fn cpus(text: &str) -> Result<u16, String> {
-    let number = text.parse().ok().filter(|number| (1..=MOST_CPUS).contains(number));
+    let number = text
+        .strip_prefix("cpus=")
+        .unwrap_or(text)
+        .parse()
+        .ok()
+        .filter(|number| (1..=MOST_CPUS).contains(number));
     number.ok_or_else(|| format!("write a number from 1 to {MOST_CPUS}"))
+}
+
+/// What makes a file the same by whatever name, or of one that is not there yet its name. A pipe, a terminal or a device
+/// can have several writers, and has none.
+#[derive(PartialEq, Eq)]
+enum Identity {
+    There { device: u64, inode: u64 },
+    New(PathBuf),
+}
+
+impl Identity {
+    fn of(path: &Path) -> Option<Self> {
+        match fs::metadata(path) {
+            Ok(file) if file.is_file() => Some(Self::There { device: file.dev(), inode: file.ino() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = fs::canonicalize(absolute(path).ok()?.parent()?).ok()?;
+                Some(Self::New(folder.join(path.file_name()?)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Refuses outputs, each with the option before it, that are one file and would overwrite each other.
+fn separate(outputs: &[(&str, Option<&Path>)]) -> Result<(), String> {
+    let named = outputs.iter().filter_map(|(option, path)| path.map(|path| (option, path)));
+    let files: Vec<_> =
+        named.filter_map(|(option, path)| Some((option, path, Identity::of(path)?))).collect();
+    for (n, (option, path, file)) in files.iter().enumerate() {
+        if let Some((other, again, _)) = files[..n].iter().find(|(.., other)| other == file) {
+            return Err(format!(
+                "{other}{} and {option}{} are one file, and what goes there would be overwritten: name two",
+                again.display(),
+                path.display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl OutsideArgs {
@@ -238,8 +294,16 @@ impl ServeArgs {
     }
 
     /// Where events go.
-    pub fn events(&self) -> Option<&EventTarget> {
-        self.outside.event_monitor.as_ref()
+    ///
+    /// # Errors
+    /// A sentence for the user: to the file of the log.
+    pub fn events(&self) -> Result<Option<&EventTarget>, String> {
+        let events = self.outside.event_monitor.as_ref();
+        separate(&[
+            ("--event-monitor path=", events.and_then(EventTarget::file)),
+            ("--log-file ", self.outside.log_file.as_deref()),
+        ])?;
+        Ok(events)
     }
 }
 
@@ -267,7 +331,7 @@ impl RunArgs {
     /// What was typed, as a configuration.
     ///
     /// # Errors
-    /// A sentence for the user: a second device, or options that need another one.
+    /// A sentence for the user: a second device, options that need another one, or outputs that are one file.
     pub fn into_config(self) -> Result<Config, String> {
         let mut devices = self.device.into_iter();
         let device = devices.next();
@@ -281,9 +345,18 @@ impl RunArgs {
                 second.choice
             ));
         }
-        if self.kernel == Image::Apcheck && (self.initrd.is_some() || self.append.is_some()) {
-            return Err("--initrd and --append are for a Linux kernel; give one with --kernel FILE".into());
+        let linux = [("--initrd", self.initrd.is_some()), ("--append", self.append.is_some())];
+        if let Some((option, _)) = linux.iter().find(|(_, given)| *given && self.kernel == Image::Apcheck) {
+            return Err(format!(
+                "{option} is for a Linux kernel, and {} is none: name one with --kernel FILE",
+                self.kernel
+            ));
         }
+        separate(&[
+            ("--console file:", self.console.file()),
+            ("--event-monitor path=", self.outside.event_monitor.as_ref().and_then(EventTarget::file)),
+            ("--log-file ", self.outside.log_file.as_deref()),
+        ])?;
         let machine = self.machine.unwrap_or_default();
         Ok(Config {
             host: self.host,
@@ -374,6 +447,17 @@ mod tests {
         let double = run(&["--cpu", "host,ap=on", "--device", "vfio-ap,sysfsdev=/sys/x", "--smp", "2"]);
         let single = run(&["-cpu", "host,ap=on", "-device", "vfio-ap,sysfsdev=/sys/x", "-smp", "2"]);
         assert_eq!(format!("{:?}", single.expect("taken")), format!("{:?}", double.expect("taken")));
+    }
+
+    #[test]
+    fn values_that_people_have_in_scripts_for_qemu_mean_the_same() {
+        let ours = run(&["--machine", "aes-key-wrap=off", "--smp", "2", "--memory", "64M"]);
+        let qemus =
+            run(&["-machine", "s390-ccw-virtio,aes-key-wrap=off", "-smp", "cpus=2", "-m", "size=64M"]);
+        assert_eq!(format!("{:?}", qemus.expect("taken")), format!("{:?}", ours.expect("taken")));
+        for refused in [["-smp", "cpus=2,maxcpus=4"], ["-m", "size=64M,slots=2"], ["-machine", "accel=kvm"]] {
+            assert!(run(&refused).is_err(), "{refused:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,12 @@ pub use machine::{KeyWrapping, Loadparm, MachineOption};
 use crate::option::{OptionError, OptionString};
 use adjunct_cpu_model::CpuSpec;
 use adjunct_hypervisor::MemorySize;
-use std::{fmt, os::fd::RawFd, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    os::fd::RawFd,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 /// A guest can have this many CPUs, as QEMU's machine (`target/s390x/cpu.h`: `S390_MAX_CPUS`).
 pub const MOST_CPUS: u16 = 248;
@@ -144,6 +149,16 @@ pub enum ConsoleTarget {
     Off,
 }
 
+impl ConsoleTarget {
+    /// The file.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Stdio | Self::Off => None,
+        }
+    }
+}
+
 impl fmt::Display for ConsoleTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -183,6 +198,14 @@ pub enum EventTarget {
 }
 
 impl EventTarget {
+    /// The file, if it has a name.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Descriptor(_) => None,
+        }
+    }
+
     const KEYS: &'static [&'static str] = &["path", "fd"];
     const FORM: &'static str = "path=PATH or fd=N";
 }

@@ -43,10 +43,11 @@ pub fn open(
     let output = match target {
         // Off is silence, not the lack of a console, which a guest might not want to live without.
         ConsoleTarget::Off => None,
-        ConsoleTarget::Stdio => Some(stdout()),
-        ConsoleTarget::File(path) => Some(Outlet::create(path)),
+        ConsoleTarget::Stdio => Some(stdout().map_err(error)?),
+        // Without a reader so far, and the guest has to end: nobody will ever read what it says.
+        ConsoleTarget::File(path) => Outlet::create(path, &stop).map_err(error)?,
     };
-    let output = output.transpose().map_err(error)?.map(|outlet| Arc::new(Output::new(outlet, stop)));
+    let output = output.map(|outlet| Arc::new(Output::new(outlet, stop)));
     let guest_end = Box::new(GuestEnd(output.clone()));
     let console = Console { target: target.clone(), line_mode, output };
     let mut consoles = Consoles::default();

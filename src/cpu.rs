@@ -61,13 +61,18 @@ pub enum CpuError {
     /// `host` and `max` are no models.
     #[error("{0} is whatever a host can give; name a machine, for example z14 (see adjunct cpu list)")]
     NotAModel(ModelChoice),
+    /// Features besides a model.
+    #[error(
+        "{0:?} is a model with features, and show takes a model alone, of which it says what can be switched on"
+    )]
+    Features(String),
 }
 
 impl CpuError {
     /// What the caller of `adjunct` is told.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::Parse(_) | Self::NotAModel(_) => ExitStatus::Usage,
+            Self::Parse(_) | Self::NotAModel(_) | Self::Features(_) => ExitStatus::Usage,
             Self::Resolve(_) | Self::NoBaseline(_) => ExitStatus::Refused,
         }
     }
@@ -139,6 +144,9 @@ fn list(as_json: bool) -> String {
 }
 
 fn show(name: &str, as_json: bool) -> Result<String, CpuError> {
+    if name.contains(',') {
+        return Err(CpuError::Features(name.to_owned()));
+    }
     let choice: ModelChoice = name.parse()?;
     let (model, default) = match choice {
         ModelChoice::Named(model) => (model, model.default_features()),

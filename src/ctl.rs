@@ -9,10 +9,10 @@ use crate::{
     },
     config::VfioApOption,
     exit_status::ExitStatus,
+    text,
 };
 use clap::{Args, Subcommand};
 use std::{
-    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -178,8 +178,7 @@ pub fn run(args: &CtlArgs) -> Result<ExitStatus, CtlError> {
 
 /// A guest's configuration from a file.
 fn read(path: &Path) -> Result<VmConfig, CtlError> {
-    let text =
-        if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
+    let text = if path == Path::new("-") { text::read(io::stdin().lock()) } else { text::read_file(path) };
     let text = text.map_err(|source| CtlError::Unreadable { path: path.to_owned(), source })?;
     let config = crate::api::read(text.as_bytes());
     config.map_err(|why| CtlError::Config { path: path.to_owned(), why: why.to_string() })

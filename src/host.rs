@@ -1,6 +1,6 @@
 //! The host a guest runs on: this machine's KVM, or a simulated one.
 
-use crate::{config::HostChoice, logging::say};
+use crate::{config::HostChoice, logging::say, text};
 #[cfg(target_arch = "s390x")]
 use adjunct_ap::HostSysfs;
 use adjunct_ap::{Sysfs, Uuid, mdev::Mdev};
@@ -17,7 +17,7 @@ use std::{
         fd::RawFd,
         unix::fs::{FileTypeExt, MetadataExt},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// A host: where VMs are made, and the sysfs that says what its AP bus has.
@@ -163,7 +163,7 @@ impl Host {
                 if fs::metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
                     return Err(HostError::Socket { path: path.clone() });
                 }
-                let text = fs::read_to_string(path)
+                let text = text::read_file(path)
                     .map_err(|source| HostError::Unreadable { path: path.clone(), source })?;
                 Ok(Self::simulated(&start(&text, &path.display().to_string())?))
             }
@@ -221,6 +221,16 @@ fn kvm(_: Option<RawFd>) -> Result<Host, NoKvm> {
 /// [`HostError::File`]; a test keeps the built-in file right.
 pub fn builtin() -> Result<SimHost, HostError> {
     start(HostFile::THREE_GUESTS, "the built-in host")
+}
+
+/// What the host file at `path` says; without one, the built-in host.
+///
+/// # Errors
+/// [`HostFileError::File`], which names the file.
+pub fn described(path: Option<&Path>) -> Result<HostFile, HostFileError> {
+    let Some(path) = path else { return HostFile::three_guests() };
+    let read = || HostFile::parse(&text::read_file(path)?);
+    read().map_err(|error| HostFileError::File { path: path.to_owned(), source: Box::new(error) })
 }
 
 fn start(text: &str, name: &str) -> Result<SimHost, HostError> {

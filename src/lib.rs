@@ -39,5 +39,6 @@ pub mod sandbox;
 pub mod signals;
 pub mod sim;
 pub mod socket;
+mod text;
 pub mod vmm;
 mod wait;

@@ -90,8 +90,11 @@ fn serve(args: &adjunct::cli::ServeArgs) -> ExitStatus {
     if let Err(error) = args.sandbox().begin(&management.sockets(), args.host()) {
         return complain(&error, error.status());
     }
-    launch::serve(args.host(), args.events(), &management)
-        .unwrap_or_else(|error| complain(&error, error.status()))
+    let events = match args.events() {
+        Ok(events) => events,
+        Err(sentence) => return misuse(&sentence),
+    };
+    launch::serve(args.host(), events, &management).unwrap_or_else(|error| complain(&error, error.status()))
 }
 
 fn misuse(sentence: &str) -> ExitStatus {

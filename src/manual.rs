@@ -1,7 +1,7 @@
 //! Shell completions and manual pages, from the same definitions as the command line.
 
 use crate::{cli::Cli, exit_status::ExitStatus};
-use clap::CommandFactory;
+use clap::{CommandFactory, builder::Resettable};
 use clap_mangen::roff::{Roff, roman};
 use std::{
     fs, io,
@@ -32,10 +32,18 @@ fn collect(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").to_owned();
     let command_of_page = command.clone().name(name.to_owned()).bin_name("adjunct").override_usage(usage);
+    let after_help = command.get_after_help().map(ToString::to_string);
+    // Its own place for what is said last has no title, and fills what are lines of their own.
+    let command_of_page = command_of_page.after_help(Resettable::Reset);
     let page = clap_mangen::Man::new(command_of_page).manual("adjunct");
     let mut text = Vec::new();
     page.render(&mut text)?;
+    if let Some(after_help) = after_help {
+        last_words(&after_help).to_writer(&mut text)?;
+    }
     exit_statuses(statuses_of(name)).to_writer(&mut text)?;
+    // roff knows ASCII.
+    let text = String::from_utf8_lossy(&text).replace('…', "...").into_bytes();
     pages.push((format!("{name}.1"), text));
     for sub in command.get_subcommands() {
         collect(sub, &format!("{name}-{}", sub.get_name()), pages)?;
@@ -56,6 +64,22 @@ fn statuses_of(name: &str) -> &'static [ExitStatus] {
         "adjunct" | "adjunct-run" | "adjunct-serve" | "adjunct-demo" => &ExitStatus::ALL,
         _ => NO_GUEST,
     }
+}
+
+/// What the help says last, line by line as it is there. Its title is its first line, if that is one (`Examples:`).
+fn last_words(text: &str) -> Roff {
+    let (title, lines) = match text.split_once(":\n") {
+        Some((title, lines)) if !title.contains(char::is_whitespace) => (title.to_uppercase(), lines),
+        _ => ("NOTES".to_owned(), text),
+    };
+    let mut section = Roff::new();
+    section.control("SH", [title.as_str()]);
+    section.control("nf", []);
+    for line in lines.lines() {
+        section.text([roman(line)]);
+    }
+    section.control("fi", []);
+    section
 }
 
 fn exit_statuses(statuses: &[ExitStatus]) -> Roff {

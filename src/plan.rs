@@ -7,6 +7,7 @@ mod image;
 pub use image::ImageError;
 
 use crate::{
+    chain::chain,
     config::{Config, DeviceChoice, KeyWrapping, Loadparm, VfioApOption},
     host::Host,
     mounts::shown_at,
@@ -143,15 +144,27 @@ pub enum PlanError {
         choice: DeviceChoice,
     },
     /// The mediated device can't be had.
-    #[error("--device vfio-ap,{choice}: this host has {others}")]
+    #[error("--device vfio-ap,{choice}: {}; this host has {others}", chain(why))]
     Mdev {
         /// As typed.
         choice: DeviceChoice,
+        /// Why not.
+        why: OpenError,
         /// The mediated devices that there are.
         others: String,
-        /// Why not.
-        #[source]
-        source: OpenError,
+    },
+    /// A simulated host has no such mediated device.
+    #[error(
+        "--device vfio-ap,{choice}: there is no mdev {uuid}; give the host file a [[mdev]] with this uuid, or name another; \
+         this simulated host has {others}"
+    )]
+    NotSimulated {
+        /// As typed.
+        choice: DeviceChoice,
+        /// The mediated device.
+        uuid: Uuid,
+        /// The mediated devices that there are.
+        others: String,
     },
     /// Another guest has it.
     #[error(
@@ -367,10 +380,14 @@ fn is_of_a_mount(path: &Path) -> bool {
 }
 
 fn diagnose(choice: &DeviceChoice, uuid: Uuid, host: &Host) -> Result<Diagnosis, PlanError> {
-    let diagnosis = why::diagnose(&*host.sysfs, uuid).map_err(|source| PlanError::Mdev {
-        choice: choice.clone(),
-        others: host.mdevs(),
-        source,
+    let diagnosis = why::diagnose(&*host.sysfs, uuid).map_err(|why| {
+        let (choice, others) = (choice.clone(), host.mdevs());
+        match why {
+            OpenError::Missing { uuid } if host.files.is_none() => {
+                PlanError::NotSimulated { choice, uuid, others }
+            }
+            why => PlanError::Mdev { choice, why, others },
+        }
     })?;
     match diagnosis.in_use {
         Some(queue) => Err(PlanError::InUse { choice: choice.clone(), uuid, queue }),

@@ -158,7 +158,7 @@ fn what_cannot_be_done_is_refused_and_the_connection_lives() {
     assert_eq!(http.put("vm.remove-device", r#"{"id":"ap0"}"#).status, 204);
     let absent = "/sys/devices/vfio_ap/matrix/6c4a5d2e-0d3e-4c7a-9b0a-000000000009";
     let answer = http.put("vm.add-device", &json!({ "path": absent }).to_string());
-    assert!(answer.status == 400 && answer.why().contains("this host has"), "{answer:?}");
+    assert!(answer.status == 400 && answer.why().contains("this simulated host has"), "{answer:?}");
     assert_eq!(http.get("vmm.ping").status, 200);
     assert_eq!(adjunct.end().status, 0);
 }
@@ -432,6 +432,14 @@ fn the_openapi_document_in_docs_is_that_of_the_program() {
     let adjunct = Serving::new();
     let served: Value = serde_json::from_str(&adjunct.connect().get("openapi.json").body).expect("JSON");
     assert_eq!(served, adjunct::api::openapi::document());
+}
+
+#[test]
+fn ctl_says_of_a_socket_of_qmp_that_it_is_one() {
+    let adjunct = Serving::at(&[("--qmp", "qmp")]);
+    let ran = ctl(&adjunct.file("qmp"), &["ping"]);
+    assert_eq!((ran.status, ran.stdout.as_str()), (3, ""));
+    assert!(ran.stderr.starts_with("adjunct: that is a socket of --qmp, "), "{ran:?}");
 }
 
 #[test]

@@ -14,6 +14,16 @@ fn json(words: &[&str]) -> Value {
 }
 
 #[test]
+fn a_model_with_features_is_not_shown_and_said_to_be_one() {
+    let ran = adjunct(&["cpu", "show", "z14,ap=on"]);
+    assert_eq!((ran.status, ran.stdout.as_str()), (2, ""));
+    assert!(
+        ran.stderr.contains("\"z14,ap=on\" is a model with features, and show takes a model alone"),
+        "{ran:?}"
+    );
+}
+
+#[test]
 fn the_list_has_all_forty_models_as_text_and_as_json() {
     assert_eq!(answer(&["list"]).lines().count(), 40);
     let listed = json(&["list", "--json"]);

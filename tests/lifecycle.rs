@@ -273,6 +273,37 @@ fn a_signal_ends_a_guest_whose_events_nobody_reads() {
     assert_eq!(child.wait().expect("it ends").code(), Some(143));
 }
 
+#[test]
+fn a_signal_ends_who_waits_for_the_reader_of_his_console_and_a_reader_who_comes_late_reads_all() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (pipe, log) = (dir.path().join("pipe"), dir.path().join("log"));
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    let start = || {
+        let console = format!("file:{}", pipe.display());
+        let events = ["--log-file", log.to_str().expect("text"), "-v"];
+        let child = command().args(["run", "--host", "sim", "--console", &console]).args(events).start();
+        // The last that is said before the console is opened.
+        until(|| fs::read_to_string(&log).is_ok_and(|log| log.contains("host-checked")));
+        child
+    };
+    let mut child = start();
+    assert!(Command::new("kill").arg(child.id().to_string()).status().expect("kill is there").success());
+    let mut ended = None;
+    until(|| {
+        ended = child.try_wait().expect("a child");
+        ended.is_some()
+    });
+    assert_eq!(ended.and_then(|ended| ended.code()), Some(143));
+    fs::remove_file(&log).expect("it is there");
+    let mut child = start();
+    let read = fs::read_to_string(&pipe).expect("text");
+    assert!(
+        read.starts_with("apcheck 1: ") && read.trim_end().ends_with("apcheck: 0 queues, nothing to ask"),
+        "{read}"
+    );
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
 /// A named pipe that nobody reads.
 pub(crate) struct FullPipe {
     dir: TempDir,

@@ -6,7 +6,10 @@ use crate::{
     share::Shared,
 };
 use serde_json::Value;
-use std::process::{Command, Stdio};
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
 
 const BUILTIN: &str = include_str!("../resources/hosts/three-guests.toml");
 
@@ -145,23 +148,111 @@ fn a_console_that_may_not_grow_any_more_is_said_at_the_end() {
 }
 
 #[test]
+fn a_file_that_never_ends_is_refused_in_one_sentence() {
+    const LONG: &str = "it is longer than 1 MiB";
+    let ran = adjunct(&["run", "--host", "sim:/dev/zero"]);
+    assert_refused(&ran, 3, &["adjunct: --host sim:/dev/zero: the file can't be read", LONG]);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let socket = dir.path().join("host");
+    let socket = socket.to_str().expect("text");
+    let ran = adjunct(&["sim", "serve", "--control", socket, "--host-file", "/dev/zero"]);
+    assert_refused(&ran, 3, &["host file /dev/zero can't be used", LONG]);
+    let mount = dir.path().to_str().expect("text");
+    let ran = adjunct(&["sim", "mount", mount, "--host-file", "/dev/zero"]);
+    assert_refused(&ran, 3, &["host file /dev/zero can't be used", LONG]);
+    let ran = adjunct(&["sim", "ctl", "--control", socket, "load", "/dev/zero"]);
+    assert_refused(&ran, 3, &["load /dev/zero", LONG]);
+    let ran = adjunct(&["ctl", "--api-socket", socket, "create", "/dev/zero"]);
+    assert_refused(&ran, 3, &["create /dev/zero", LONG]);
+}
+
+#[test]
+fn a_host_file_can_come_from_a_pipe() {
+    let (from, mut to) = std::io::pipe().expect("a pipe");
+    to.write_all(BUILTIN.as_bytes()).expect("there is room");
+    drop(to);
+    let ran = command().args(["run", "--host", "sim:/dev/stdin"]).stdin(from).ran();
+    assert_ran(&ran, &[]);
+}
+
+#[test]
+fn two_outputs_into_one_file_are_refused_by_whatever_name_it_has() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let name = |name: &str| dir.path().join(name).display().to_string();
+    let (console, events) = (format!("file:{}", name("out")), format!("path={}", name("./out")));
+    for words in [
+        ["--console", &console, "--event-monitor", &events],
+        ["--console", &console, "--log-file", &name("out")],
+        ["--event-monitor", &events, "--log-file", &name("out")],
+    ] {
+        let ran = adjunct(&[&["run", "--host", "sim"], &words[..]].concat());
+        assert_refused(&ran, 2, &[words[0], words[2], &name("out"), "one file"]);
+        std::fs::remove_file(name("out")).ok();
+    }
+    std::fs::write(name("first"), "").expect("writable");
+    std::fs::hard_link(name("first"), name("second")).expect("the same folder");
+    let words = [
+        "--api-socket",
+        &format!("path={}", name("api")),
+        "--event-monitor",
+        &format!("path={}", name("first")),
+    ];
+    let log = name("second");
+    let ran = adjunct(&[&["serve", "--host", "sim", "--log-file", &log], &words[..]].concat());
+    assert_refused(&ran, 2, &["--event-monitor", "--log-file", "one file"]);
+    // A device has no end that could be overwritten.
+    let ran = adjunct(&["run", "--host", "sim", "--console", "file:/dev/null", "--log-file", "/dev/null"]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+}
+
+#[test]
+fn an_option_for_linux_is_refused_without_a_kernel_by_its_own_name() {
+    let ran = adjunct(&["run", "--initrd", "/i"]);
+    assert_refused(
+        &ran,
+        2,
+        &["adjunct: --initrd is for a Linux kernel, and builtin:apcheck is none", "--kernel FILE"],
+    );
+    let ran = adjunct(&["run", "--append", "quiet"]);
+    assert_refused(&ran, 2, &["adjunct: --append is for a Linux kernel", "--kernel FILE"]);
+}
+
+#[test]
 fn features_are_not_switched_with_plus_and_minus() {
     let ran = adjunct(&["run", "--cpu", "host,+ap"]);
     assert_refused(&ran, 2, &["+ap", "ap=on"]);
 }
 
 #[test]
-fn an_mdev_that_does_not_exist_is_refused_with_the_file_that_makes_one() {
+fn an_mdev_that_does_not_exist_is_refused_with_those_that_do_and_what_makes_one() {
     let path = "/sys/devices/vfio_ap/matrix/00000000-0000-0000-0000-00000000dead";
     let ran = adjunct(&["run", "--host", "sim", "--device", &format!("vfio-ap,sysfsdev={path}")]);
-    assert_refused(&ran, 3, &[path, "there is no mdev", "create"]);
+    assert_refused(
+        &ran,
+        3,
+        &[
+            path,
+            ": there is no mdev",
+            "; give the host file a [[mdev]]",
+            "; this simulated host has the mediated devices",
+        ],
+    );
 }
 
 #[test]
 fn a_path_that_is_no_mdevs_is_refused_with_those_that_could_be() {
-    for path in ["/dev/vfio/vfio", "/sys/devices/vfio_ap/matrix", "6c4a5d2e-0d3e-4c7a-9b0a-000000000001"] {
+    let says = |path: &str, says: &[&str]| {
         let ran = adjunct(&["run", "--host", "sim", "--device", &format!("vfio-ap,sysfsdev={path}")]);
-        assert_refused(&ran, 3, &[path, "/sys/devices/vfio_ap/matrix/UUID"]);
+        assert_refused(&ran, 3, says);
+    };
+    for path in ["/dev/vfio/vfio", "/sys/devices/vfio_ap/matrix"] {
+        says(path, &[path, "/sys/devices/vfio_ap/matrix/UUID"]);
+    }
+    let bare = "6c4a5d2e-0d3e-4c7a-9b0a-000000000001";
+    says(bare, &["is a UUID and no path", &format!("write /sys/devices/vfio_ap/matrix/{bare}")]);
+    for name in ["UUID", "6c4a5d2e", "6c4a5d2e-0d3e-4c7a-9b0a-00000000000x"] {
+        let what = format!("\"{name}\" is not a UUID; write 8-4-4-4-12 hex digits");
+        says(&format!("/sys/devices/vfio_ap/matrix/{name}"), &[&what]);
     }
 }
 

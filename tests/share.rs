@@ -340,7 +340,7 @@ fn what_is_longer_than_a_request_can_be_printed_and_is_refused_as_a_host_file() 
     let acts = shared.order("acts");
     assert!(acts.len() > 1 << 20, "{}", acts.len());
     assert_eq!(acts, shared.host.acts().text());
-    let file = host_file(shared.dir.path(), &format!("# {}\n{}", "y".repeat(1 << 20), shared.order("dump")));
+    let file = host_file(shared.dir.path(), &("#\n".repeat(3 << 17) + &shared.order("dump")));
     let load = shared.ctl(&format!("load {}", file.display()));
     assert_eq!(load.status, 3, "{load:?}");
     assert!(load.stderr.contains("the host file is too long"), "{load:?}");
@@ -523,6 +523,30 @@ fn what_is_served_says_so_on_stderr() {
     assert_eq!(ctl(Path::new(&path), "held").status, 0, "it is there by now");
     end(server.id());
     assert_eq!(server.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn the_order_quit_ends_the_process_that_has_the_host() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("host");
+    let serve = ["sim", "serve", "--control", path.to_str().expect("text")];
+    let mut server = command().args(serve).stderr(Stdio::null()).start();
+    until(|| {
+        assert_eq!(server.try_wait().expect("a child"), None, "it serves");
+        ctl(&path, "acts").status == 0
+    });
+    let form = ctl(&path, "quit now");
+    assert_eq!((form.status, form.stderr.as_str()), (2, "adjunct: write quit\n"));
+    let quit = ctl(&path, "quit");
+    assert_eq!((quit.status, quit.stdout.as_str(), quit.stderr.as_str()), (0, "", ""));
+    let mut ended = None;
+    until(|| {
+        ended = server.try_wait().expect("a child");
+        ended.is_some()
+    });
+    assert_eq!(ended.and_then(|ended| ended.code()), Some(0));
+    assert!(!path.exists());
+    assert_eq!(ctl(&path, "quit").status, 3, "nobody is there any more");
 }
 
 /// The process that listens at a socket.

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::{
-    Adm, Matrix, Uuid,
+    Adm, Matrix, ParseUuidError, Uuid,
     sysfs::{ReadError, Sysfs, if_present, list_if_present, read, read_word},
     text::{self, Listing},
 };
@@ -33,12 +33,26 @@ const HOMES: [&str; 7] = [
 
 /// Not a path under which sysfs shows an AP mdev.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is not the path of an AP mdev; write /sys/devices/vfio_ap/matrix/UUID, /sys/bus/mdev/devices/UUID, \
-     /sys/bus/matrix/devices/matrix/UUID or /sys/class/mdev_bus/matrix/UUID (mdev_supported_types/\
-     vfio_ap-passthrough/devices/ may stand before UUID where it exists)"
-)]
-pub struct ParsePathError(String);
+pub enum ParsePathError {
+    /// The UUID alone.
+    #[error("\"{0}\" is a UUID and no path; write /sys/devices/vfio_ap/matrix/{0}")]
+    Bare(Uuid),
+    /// What stands for the UUID is none.
+    #[error("{path:?} is not the path of an AP mdev: {source}")]
+    Name {
+        /// As typed.
+        path: String,
+        /// What is wrong with its last part.
+        source: ParseUuidError,
+    },
+    /// No directory of mdevs.
+    #[error(
+        "{0:?} is not the path of an AP mdev; write /sys/devices/vfio_ap/matrix/UUID, /sys/bus/mdev/devices/UUID, \
+         /sys/bus/matrix/devices/matrix/UUID or /sys/class/mdev_bus/matrix/UUID (mdev_supported_types/\
+         vfio_ap-passthrough/devices/ may stand before UUID where it exists)"
+    )]
+    Place(String),
+}
 
 /// The UUID in the path of an mdev, by any of the names that sysfs has for it. Upper case and slashes at the end
 /// are accepted. Nothing is opened.
@@ -47,11 +61,16 @@ pub struct ParsePathError(String);
 ///
 /// [`ParsePathError`] for any other path, which says what is accepted.
 pub fn parse_path(path: &str) -> Result<Uuid, ParsePathError> {
-    let bad = || ParsePathError(path.to_owned());
-    let below_root = path.strip_prefix('/').ok_or_else(bad)?.trim_end_matches('/');
-    let (home, name) = below_root.rsplit_once('/').ok_or_else(bad)?;
-    let uuid = name.parse().map_err(|_| bad())?;
-    if HOMES.contains(&home) { Ok(uuid) } else { Err(bad()) }
+    if let Ok(uuid) = path.parse() {
+        return Err(ParsePathError::Bare(uuid));
+    }
+    let place = || ParsePathError::Place(path.to_owned());
+    let below_root = path.strip_prefix('/').ok_or_else(place)?.trim_end_matches('/');
+    let (home, name) = below_root.rsplit_once('/').ok_or_else(place)?;
+    if !HOMES.contains(&home) {
+        return Err(place());
+    }
+    name.parse().map_err(|source| ParsePathError::Name { path: path.to_owned(), source })
 }
 
 /// Why an mdev can't be given to a guest as an AP device.

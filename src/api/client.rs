@@ -15,6 +15,9 @@ use std::{
 /// Bytes of an answer: more than any has. The OpenAPI document, the longest, has 31 KiB.
 const LONGEST_ANSWER: u64 = 1 << 20;
 
+/// How QMP greets whoever connects (`qmp::framing`).
+const QMP: &[u8] = b"{\"QMP\":";
+
 /// A connection to an adjunct.
 #[derive(Debug)]
 pub struct Client(Reading<UnixStream>);
@@ -42,6 +45,9 @@ pub enum ClientError {
     /// The connection ended without an answer.
     #[error("adjunct went away without an answer")]
     Gone,
+    /// It is the other kind of socket.
+    #[error("that is a socket of --qmp, where clients of QEMU are answered; name the one of --api-socket")]
+    Qmp,
     /// What is there is no adjunct, or another version.
     #[error("the answer can't be understood: {0}")]
     Answer(String),
@@ -136,7 +142,10 @@ impl Client {
         text.extend(body.unwrap_or_default());
         // One that turns us away has an answer although it does not listen.
         let sent = self.0.stream().write_all(&text);
-        let answer = self.0.answer().map_err(not_read)?;
+        let answer = self.0.answer().map_err(|unread| match self.0.unread().starts_with(QMP) {
+            true => ClientError::Qmp,
+            false => not_read(unread),
+        })?;
         if answer.status < 400 {
             return sent.map(|()| answer).map_err(|_| ClientError::Gone);
         }

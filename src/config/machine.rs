@@ -58,7 +58,7 @@ impl FromStr for Loadparm {
     }
 }
 
-/// `--machine KEY=VALUE,…`.
+/// `--machine [s390-ccw-virtio,]KEY=VALUE,…`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MachineOption {
     /// `aes-key-wrap=on|off`, `dea-key-wrap=on|off`.
@@ -67,6 +67,9 @@ pub struct MachineOption {
     pub loadparm: Loadparm,
 }
 
+/// QEMU's name of the machine that every guest has. It may stand first.
+const KIND: &str = "s390-ccw-virtio";
+
 const KEYS: &[&str] = &["aes-key-wrap", "dea-key-wrap", "loadparm"];
 
 impl FromStr for MachineOption {
@@ -74,13 +77,18 @@ impl FromStr for MachineOption {
 
     fn from_str(text: &str) -> Result<Self, OptionError> {
         let mut option = OptionString::parse(text)?;
-        match option.head {
+        match option.head.take() {
+            Some(kind) if kind == KIND => {}
             Some(key) if KEYS.contains(&key.as_str()) => return Err(OptionError::NoValue(key)),
             Some(key) => return Err(OptionError::Unknown { key, known: crate::option::Keys(KEYS) }),
             None => {}
         }
         let [aes, dea] = ["aes-key-wrap", "dea-key-wrap"].map(|key| (key, option.take(key)));
         let loadparm = option.take("loadparm");
+        if let Some(value) = option.take("accel") {
+            let reason = "--host says where the guest runs, for example --host kvm".into();
+            return Err(OptionError::BadValue { key: "accel", value, reason });
+        }
         option.finish(KEYS)?;
         let key_wrapping = KeyWrapping { aes: switch(aes)?, dea: switch(dea)? };
         let loadparm = loadparm.map_or(Ok(Loadparm::default()), |value| {
@@ -118,15 +126,22 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_type_and_other_switches_are_refused_with_what_is_known() {
+    fn the_type_of_machine_may_stand_first_as_qemu_has_it() {
+        let read = |text: &str| text.parse::<MachineOption>().expect(text);
+        assert_eq!(read("s390-ccw-virtio"), MachineOption::default());
+        assert_eq!(read("s390-ccw-virtio,aes-key-wrap=off"), read("aes-key-wrap=off"));
+    }
+
+    #[test]
+    fn another_machine_type_and_other_switches_are_refused_with_what_is_known() {
         let refused = |text: &str| text.parse::<MachineOption>().expect_err(text).to_string();
         assert_eq!(
-            refused("s390-ccw-virtio,aes-key-wrap=off"),
-            "there is no option \"s390-ccw-virtio\"; known are aes-key-wrap, dea-key-wrap, loadparm"
+            refused("q35,aes-key-wrap=off"),
+            "there is no option \"q35\"; known are aes-key-wrap, dea-key-wrap, loadparm"
         );
         assert_eq!(
-            refused("accel=kvm"),
-            "there is no option \"accel\"; known are aes-key-wrap, dea-key-wrap, loadparm"
+            refused("s390-ccw-virtio,accel=kvm"),
+            "accel=kvm can't be taken: --host says where the guest runs, for example --host kvm"
         );
         assert_eq!(refused("aes-key-wrap"), "\"aes-key-wrap\" is not of the form key=value");
         assert_eq!(refused("aes-key-wrap=no"), "aes-key-wrap=no can't be taken: write on or off");

@@ -88,14 +88,15 @@ impl Events {
     pub fn open(target: Option<&EventTarget>) -> Result<Self, EventsError> {
         let Some(target) = target else { return Ok(Self::default()) };
         let outlet = match target {
-            EventTarget::Path(path) => Outlet::create(path),
+            EventTarget::Path(path) => Outlet::create(path, &[]),
             EventTarget::Descriptor(number) => {
-                descriptor::inherit(*number).map(|file| Outlet::shared(file.into()))
+                descriptor::inherit(*number).map(|file| Some(Outlet::shared(file.into())))
             }
         };
         let outlet = outlet.map_err(|source| EventsError { target: target.clone(), source })?;
-        let monitor = Monitor { target: target.clone(), output: Output::new(outlet, Vec::new()) };
-        Ok(Self { monitor: Some(monitor), ..Self::default() })
+        let monitor =
+            outlet.map(|outlet| Monitor { target: target.clone(), output: Output::new(outlet, Vec::new()) });
+        Ok(Self { monitor, ..Self::default() })
     }
 
     /// Once `stop` is readable, a reader who sleeps is waited for no more: what he has no room for is lost.

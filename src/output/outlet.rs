@@ -1,14 +1,14 @@
 //! A file to write to that makes nobody wait: it takes what it has room for.
 
+use super::Stop;
 use crate::wait::is_ready_now;
 use libc::{O_NOCTTY, O_NONBLOCK, dev_t, makedev};
 use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
-    poll::PollFlags,
+    poll::{PollFd, PollFlags, poll},
     sys::socket::{MsgFlags, send},
 };
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, IsTerminal, Write},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd},
@@ -24,6 +24,9 @@ pub(crate) const AT_ONCE: usize = 4096;
 /// As little as a terminal can be given. One that can be written takes it (`drivers/tty/n_tty.c: n_tty_poll`,
 /// `tty_write_room`), unless a line feed becomes two characters there.
 const LEAST: usize = 1;
+
+/// After how many milliseconds to look again whether a pipe has a reader.
+const LOOK_AGAIN: u8 = 20;
 
 /// A file that takes what it has room for.
 #[derive(Debug)]
@@ -44,15 +47,28 @@ enum Way {
 }
 
 impl Outlet {
-    /// Writes the file `path` anew.
+    /// Writes the file `path` anew. A named pipe can be written when its reader is there: nothing if one of `stop` is
+    /// readable before he comes.
     ///
     /// # Errors
-    /// As open(2) says. A named pipe is open when its reader is there.
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+    /// As open(2) says.
+    pub(crate) fn create(path: &Path, stop: &[Stop]) -> io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).custom_flags(O_NOCTTY).open(path)?;
-        fcntl(&file, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        Ok(Self { file, way: Way::NonBlocking })
+        options.write(true).create(true).truncate(true).custom_flags(O_NOCTTY | O_NONBLOCK);
+        loop {
+            match options.open(path) {
+                Ok(file) => return Ok(Some(Self { file, way: Way::NonBlocking })),
+                // Nobody is told when a reader comes but who is asleep in open(2), and can't be woken by a file.
+                Err(error) if error.raw_os_error() == Some(libc::ENXIO) && is_pipe(path) => {
+                    let mut stop: Vec<_> =
+                        stop.iter().map(|stop| PollFd::new(stop.as_fd(), PollFlags::POLLIN)).collect();
+                    if poll(&mut stop, LOOK_AGAIN).is_ok_and(|ready| ready > 0) {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// `file`, which others have open too. That it waits for room is theirs, so that a terminal is opened once more.
@@ -102,6 +118,10 @@ impl AsFd for Outlet {
     }
 }
 
+fn is_pipe(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo())
+}
+
 /// `/dev/tty` and `/dev/ptmx`, which are another terminal for whoever opens them
 /// (`Documentation/admin-guide/devices.txt`).
 const ANOTHER_EACH_TIME: [dev_t; 2] = [makedev(5, 0), makedev(5, 2)];
@@ -119,6 +139,7 @@ fn open_anew(terminal: &File) -> io::Result<File> {
 mod tests {
     use super::*;
     use nix::{
+        fcntl::{FcntlArg, OFlag, fcntl},
         pty::openpty,
         sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr},
     };
@@ -164,7 +185,7 @@ mod tests {
     fn a_terminal_that_is_opened_by_us_does_not_wait_either() {
         let (terminal, _screen) = terminal();
         let path = nix::unistd::ttyname(&terminal).expect("it has a name");
-        let outlet = Outlet::create(&path).expect("it can be opened");
+        let outlet = Outlet::create(&path, &[]).expect("it can be opened").expect("nobody stops it");
         assert!(fill(&outlet) > 0);
     }
 

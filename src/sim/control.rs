@@ -1,14 +1,13 @@
 //! The socket of a simulated host: `adjunct sim ctl` gives orders at it to a host in another process, and whoever keeps a
 //! host serves it there.
 
-use crate::{exit_status::ExitStatus, logging::say};
+use crate::{exit_status::ExitStatus, logging::say, text};
 use adjunct_simulator::{
     SimHost,
     share::{self, ConnectError, Order, ParseOrderError, Served, SharedHost, SharedOrderError},
 };
 use clap::Args;
 use std::{
-    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -131,6 +130,9 @@ impl CtlError {
 /// The order whose file is ours to read.
 const LOAD: (&str, &str) = ("load FILE", "replace hardware, masks and mdevs by a host file's");
 
+/// The order to the process that has the host.
+const QUIT: (&str, &str) = ("quit", "end the host, as SIGTERM does");
+
 /// What follows uevents.
 const FOLLOW: (&str, &str) = ("uevents --follow", "print that, and go on until the host ends");
 
@@ -139,7 +141,7 @@ fn forms() -> impl Iterator<Item = (&'static str, &'static str)> {
         let follow = (form.0 == "uevents").then_some(FOLLOW);
         [form].into_iter().chain(follow)
     };
-    Order::FORMS.into_iter().flat_map(with_follow).chain([LOAD])
+    Order::FORMS.into_iter().flat_map(with_follow).chain([LOAD, QUIT])
 }
 
 /// The words that orders begin with.
@@ -170,6 +172,8 @@ pub fn run(args: &CtlArgs) -> Result<ExitStatus, CtlError> {
     let answer = match words.as_slice() {
         ["load", file] => load(&args.control, Path::new(file)).map(|()| String::new())?,
         ["load", ..] => return Err(CtlError::Form(LOAD.0)),
+        ["quit"] => SharedHost::connect(&args.control)?.quit().map(|()| String::new())?,
+        ["quit", ..] => return Err(CtlError::Form(QUIT.0)),
         ["uevents"] if args.follow => return follow(&SharedHost::connect(&args.control)?),
         words => {
             let order = words.join(" ").parse().map_err(|error| match error {
@@ -184,7 +188,7 @@ pub fn run(args: &CtlArgs) -> Result<ExitStatus, CtlError> {
 
 fn load(control: &Path, file: &Path) -> Result<(), CtlError> {
     let unreadable = |source| CtlError::Unreadable { path: file.to_owned(), source };
-    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let text = text::read_file(file).map_err(unreadable)?;
     let loaded = SharedHost::connect(control)?.load(&text);
     loaded.map_err(|source| CtlError::Load { path: file.to_owned(), source })
 }

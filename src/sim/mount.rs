@@ -10,12 +10,13 @@ use super::{
 };
 use crate::{
     exit_status::ExitStatus,
+    host::described,
     mounts::{NAME, Shown},
     signals::Signals,
     wait::until_readable,
 };
 use adjunct_simulator::{
-    HostFile, HostFileError, SimHost,
+    HostFileError, SimHost,
     share::{Served, TimeKeeper},
 };
 use clap::Args;
@@ -26,7 +27,7 @@ use point::MountPoint;
 use std::{
     fs::File,
     io::{self, PipeReader},
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
 };
 
@@ -151,19 +152,19 @@ pub fn run(args: &MountArgs) -> Result<ExitStatus, MountError> {
     }
     // Before any thread is there.
     let signals = Signals::watch().map_err(MountError::Wait)?;
-    let host = SimHost::new(args.host_file.as_deref().map_or_else(HostFile::three_guests, HostFile::read)?)?;
+    let host = SimHost::new(described(args.host_file.as_deref())?)?;
     let mount_point = MountPoint::new(&args.directory)?;
     if let Some(control) = args.control.as_deref().filter(|control| mount_point.hides(control)) {
         return Err(MountError::Hidden { control: control.to_owned(), directory: args.directory.clone() });
     }
-    let _life = Life::of(&host, args.control.as_deref())?;
+    let life = Life::of(&host, args.control.as_deref())?;
     let (session, mounted) = mount(&host, &mount_point)?;
     let mut line = format!("{}/sys is there until SIGTERM, or umount {0}", mount_point.path().display());
     if let Some(control) = &args.control {
         line += &format!("; for adjunct sim ctl there is --control {}", control.display());
     }
     daemon::ready(args.in_background, &line).map_err(MountError::Daemon)?;
-    let waited = wait(&signals, &mounted);
+    let waited = wait(&signals, &mounted, life.asked_to_end());
     mount_point.unmount();
     drop(session);
     waited.map(|()| ExitStatus::Success)
@@ -178,17 +179,27 @@ fn in_background(args: &MountArgs) -> io::Result<ExitStatus> {
 }
 
 /// What makes the host's time pass.
-#[expect(dead_code, reason = "held for what they do when dropped")]
 enum Life {
-    Alone(TimeKeeper),
+    Alone {
+        #[expect(dead_code, reason = "held for what it does when dropped")]
+        time: TimeKeeper,
+    },
     Shared(Served),
 }
 
 impl Life {
     fn of(host: &SimHost, control: Option<&Path>) -> Result<Self, MountError> {
         match control {
-            None => host.keep_time().map(Self::Alone).map_err(MountError::Wait),
+            None => host.keep_time().map(|time| Self::Alone { time }).map_err(MountError::Wait),
             Some(path) => Ok(Self::Shared(serve(host, path)?)),
+        }
+    }
+
+    /// Readable once a client has asked for the end.
+    fn asked_to_end(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Alone { .. } => None,
+            Self::Shared(served) => Some(served.as_fd()),
         }
     }
 }
@@ -227,7 +238,7 @@ fn mount(host: &SimHost, on: &MountPoint) -> Result<(BackgroundSession, PipeRead
 /// Requests that are served at once, besides writes: each of those has a thread of its own.
 const THREADS: usize = 2;
 
-/// Until a signal comes or it is unmounted.
-fn wait(signals: &Signals, mounted: &PipeReader) -> Result<(), MountError> {
-    until_readable([signals.as_fd(), mounted.as_fd()]).map(drop).map_err(MountError::Wait)
+/// Until a signal comes, it is unmounted, or a client asks for the end.
+fn wait(signals: &Signals, mounted: &PipeReader, asked: Option<BorrowedFd<'_>>) -> Result<(), MountError> {
+    until_readable([Some(signals.as_fd()), Some(mounted.as_fd()), asked]).map(drop).map_err(MountError::Wait)
 }

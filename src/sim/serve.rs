@@ -4,9 +4,9 @@ use super::{
     control::{ControlError, serve},
     daemon::{self, Background},
 };
-use crate::{exit_status::ExitStatus, signals::Signals, wait::until_readable};
+use crate::{exit_status::ExitStatus, host::described, signals::Signals, wait::until_readable};
 use adjunct_hypervisor::Hypervisor;
-use adjunct_simulator::{HostFile, HostFileError, SimHost};
+use adjunct_simulator::{HostFileError, SimHost};
 use clap::Args;
 use std::{io, os::fd::AsFd, path::PathBuf};
 
@@ -24,7 +24,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     host_file: Option<PathBuf>,
 
-    /// Return when the host is there; it stays until SIGTERM
+    /// Return when the host is there; it stays until SIGTERM, or adjunct sim ctl quit
     #[arg(long)]
     daemon: bool,
 
@@ -68,7 +68,7 @@ fn in_background(args: &ServeArgs) -> io::Result<ExitStatus> {
         .start()
 }
 
-/// Serves until a signal ends it; with `--daemon` another process does.
+/// Serves until a signal or a client ends it; with `--daemon` another process does.
 ///
 /// # Errors
 /// [`ServeError`]: nothing is served.
@@ -81,11 +81,10 @@ pub fn run(args: &ServeArgs) -> Result<ExitStatus, ServeError> {
     }
     // Before any thread is there.
     let signals = Signals::watch().map_err(ServeError::Wait)?;
-    let file = args.host_file.as_deref().map_or_else(HostFile::three_guests, HostFile::read)?;
-    let host = SimHost::new(file)?;
-    let _served = serve(&host, &args.control)?;
+    let host = SimHost::new(described(args.host_file.as_deref())?)?;
+    let served = serve(&host, &args.control)?;
     let line = format!("a {} is served at {} until SIGTERM", host.name(), args.control.display());
     daemon::ready(args.in_background, &line).map_err(ServeError::Daemon)?;
-    until_readable([signals.as_fd()]).map_err(ServeError::Wait)?;
+    until_readable([signals.as_fd(), served.as_fd()]).map_err(ServeError::Wait)?;
     Ok(ExitStatus::Success)
 }

@@ -24,19 +24,25 @@ fn other_paths_are_refused_and_the_error_says_what_is_accepted() {
     for path in [
         String::new(),
         "/".to_owned(),
-        uuid.to_string(),
         format!("sys/bus/mdev/devices/{uuid}"),
         format!("/sys/bus/mdev/devices/{uuid}/matrix"),
         format!("/sys/bus/mdev/{uuid}"),
         format!("/sys/bus/mdev/devices/../devices/{uuid}"),
         format!("/dev/vfio/{uuid}"),
-        "/sys/bus/mdev/devices/not-a-uuid".to_owned(),
     ] {
         let error = mdev::parse_path(&path).expect_err("no such home");
         let message = error.to_string();
         assert!(message.contains("/sys/bus/mdev/devices/UUID"), "{message}");
         assert!(message.starts_with(&format!("{path:?}")), "{message}");
     }
+    let refused = |path: &str| mdev::parse_path(path).expect_err("no mdev").to_string();
+    assert_eq!(
+        refused(&uuid.to_string()),
+        format!("\"{uuid}\" is a UUID and no path; write /sys/devices/vfio_ap/matrix/{uuid}")
+    );
+    let path = "/sys/bus/mdev/devices/not-a-uuid";
+    let name = "not-a-uuid".parse::<Uuid>().expect_err("it says so");
+    assert_eq!(refused(path), format!("{path:?} is not the path of an AP mdev: {name}"));
 }
 
 #[test]

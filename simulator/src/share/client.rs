@@ -287,6 +287,18 @@ impl SharedHost {
         self.ask_for_text(&Request::Load(text.to_owned()), "host file").map(drop)
     }
 
+    /// Asks that the host end. It does soon after if it is a process of its own, `adjunct sim serve` or `mount`; another
+    /// program that serves a host may go on.
+    ///
+    /// # Errors
+    /// [`SharedOrderError`].
+    pub fn quit(&self) -> std::result::Result<(), SharedOrderError> {
+        match self.ask_as_operator(&Request::Quit, "order")? {
+            Answer::Done => Ok(()),
+            _ => Err(SharedOrderError::Gone(io::ErrorKind::InvalidData.into())),
+        }
+    }
+
     /// What udev is told after the uevent of number `after`, as lines, and the number of the last; waits a second or so
     /// for an event. The first event of a host is number 1, and the last 16,384 are kept.
     ///

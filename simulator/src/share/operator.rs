@@ -186,11 +186,17 @@ pub(super) fn line(event: &Uevent) -> String {
     words.join(" ") + "\n"
 }
 
-fn card(machine: &mut Machine, id: Apid, change: CardChange) -> Result<(), OrderError> {
-    // Things are called what they are called in sysfs, however the order writes their numbers.
+/// An adapter is called what it is called in sysfs, however the order writes its number. That is hexadecimal, and an order
+/// may have been decimal.
+fn called(id: Apid) -> String {
     let name = format!("card{id}");
+    if id.0 < 10 { name } else { format!("{name} (decimal {})", id.0) }
+}
+
+fn card(machine: &mut Machine, id: Apid, change: CardChange) -> Result<(), OrderError> {
+    let name = called(id);
     if id.0 > machine.max_adapter {
-        return Err(OrderError::Range { what: name, highest: format!("card{}", Apid(machine.max_adapter)) });
+        return Err(OrderError::Range { what: name, highest: called(Apid(machine.max_adapter)) });
     }
     let there = machine.cards.get_mut(&id);
     let set = |what: &mut bool, wanted: bool, state: &str| {
@@ -356,9 +362,10 @@ mod tests {
         assert_eq!(refused(&operator, "card add 5 CEX8C"), "card05 is there already");
         assert_eq!(refused(&operator, "card remove 7"), "there is no card07");
         assert_eq!(refused(&operator, "card checkstop 7"), "there is no card07");
+        assert_eq!(refused(&operator, "card remove 11"), "there is no card0b (decimal 11)");
         assert_eq!(
             refused(&operator, "card add 200 CEX8C"),
-            "cardc8 is out of this machine's range; the highest is card3f"
+            "cardc8 (decimal 200) is out of this machine's range; the highest is card3f (decimal 63)"
         );
         assert_eq!(refused(&operator, "card config-on 5"), "card05 is configured on already");
         assert_eq!(refused(&operator, "card checkstart 5"), "card05 is working already");

@@ -28,6 +28,8 @@ pub(super) enum Request {
     Order(String),
     /// Loads the host file of this text.
     Load(String),
+    /// Ends the host, if whoever serves it lets clients do that.
+    Quit,
     /// Reads an attribute of `/sys`.
     Read(String),
     /// Writes one.

@@ -18,10 +18,10 @@ use guest::Guest;
 use std::{
     collections::BTreeMap,
     error::Error,
-    io,
+    io::{self, PipeReader, PipeWriter},
     net::Shutdown,
     os::{
-        fd::OwnedFd,
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
     path::Path,
@@ -44,6 +44,8 @@ pub struct Served {
     /// A second handle of the listening socket, to end the first with.
     listener: UnixStream,
     accepting: Option<JoinHandle<()>>,
+    /// Ends when a client has asked for that.
+    quit: PipeReader,
     file: SocketFile,
     #[expect(dead_code, reason = "held for its drop")]
     time: TimeKeeper,
@@ -59,12 +61,14 @@ pub struct Served {
 /// says.
 pub fn serve(host: &SimHost, path: &Path) -> io::Result<Served> {
     let (listener, file) = SocketFile::listen(path)?;
+    let (quit, quits) = io::pipe()?;
     let server = Arc::new(Server {
         operator: Operator::new(host.clone()),
         guests: Mutex::default(),
         connections: Mutex::default(),
         count: AtomicU64::new(0),
         ending: AtomicBool::new(false),
+        quits: Mutex::new(Some(quits)),
     });
     let handle = UnixStream::from(OwnedFd::from(listener.try_clone()?));
     let time = host.keep_time()?;
@@ -72,7 +76,7 @@ pub fn serve(host: &SimHost, path: &Path) -> io::Result<Served> {
         let server = Arc::clone(&server);
         move || server.accept(&listener)
     })?;
-    Ok(Served { server, listener: handle, accepting: Some(accepting), file, time })
+    Ok(Served { server, listener: handle, accepting: Some(accepting), quit, file, time })
 }
 
 impl Served {
@@ -84,6 +88,14 @@ impl Served {
     /// Where.
     pub fn path(&self) -> &Path {
         self.file.path()
+    }
+}
+
+/// Readable once a client has asked that the host end ([`SharedHost::quit`](super::SharedHost::quit)). Whoever serves it
+/// may then drop this.
+impl AsFd for Served {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.quit.as_fd()
     }
 }
 
@@ -115,6 +127,8 @@ struct Server {
     /// Connections so far.
     count: AtomicU64,
     ending: AtomicBool,
+    /// Closed when a client asks that the host end.
+    quits: Mutex<Option<PipeWriter>>,
 }
 
 /// A connection's entry in the list of them, as long as somebody attends to it. Without an entry nothing keeps it open.
@@ -195,6 +209,13 @@ impl Server {
                     failure(FailureKind::TooLong, format!("a request has at most {LONGEST} bytes"), None)
                 }
                 Ok(Some(Request::Guest)) => return self.attend_guest(stream, lines),
+                Ok(Some(Request::Quit)) => {
+                    // Answered before the connection ends with the host.
+                    let answered = send(stream, &Reply::Ok(Answer::Done));
+                    drop(lock(&self.quits).take());
+                    answered?;
+                    continue;
+                }
                 Ok(Some(request)) => self.answer(request).map_or_else(Reply::Error, Reply::Ok),
             };
             send(stream, &reply)?;
@@ -236,6 +257,8 @@ impl Server {
                 let guest = lock(&self.guests).get(&token).cloned();
                 guest.ok_or_else(|| malformed("there is no such guest"))?.answer(request)
             }
+            // Answered by whoever attends to the connection.
+            Request::Quit => Err(malformed("the host is asked to end outside of everything else")),
             Request::Guest => Err(malformed("this connection is a guest's already")),
         }
     }

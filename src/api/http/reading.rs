@@ -102,6 +102,11 @@ impl<S: Read + Write> Reading<S> {
         &mut self.stream
     }
 
+    /// What was sent and is not understood so far.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// Waits for the first byte of a message.
     ///
     /// # Errors

@@ -29,7 +29,11 @@ pub(super) struct Archive {
 pub enum ArchiveError {
     /// The file system, gzip or tar says so.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    /// What is there does not begin as a tar archive does, or goes wrong later. What the reader says of it has parts of the
+    /// file in it.
+    #[error("it is no tar archive, or a damaged one")]
+    NoArchive,
     /// There is nothing of `/sys` in it.
     #[error("it has no sys/bus/ap and no sys/devices/ap; adjunct sim capture --help tells how to make it")]
     NoSys,
@@ -39,6 +43,13 @@ pub enum ArchiveError {
 enum Place {
     Sys(String),
     Proc(String),
+}
+
+impl From<io::Error> for ArchiveError {
+    fn from(error: io::Error) -> Self {
+        // The kind that tar has for what it can't read.
+        if error.kind() == io::ErrorKind::Other { Self::NoArchive } else { Self::Io(error) }
+    }
 }
 
 impl Archive {
@@ -199,8 +210,8 @@ mod tests {
         let file = dir.path().join("a");
         std::fs::write(&file, [0; 1024]).expect("writable");
         assert!(matches!(Archive::read(&file), Err(ArchiveError::NoSys)));
-        std::fs::write(&file, "no archive at all".repeat(99)).expect("writable");
-        assert!(matches!(Archive::read(&file), Err(ArchiveError::Io(_))));
+        std::fs::write(&file, "no archive at all\n".repeat(99)).expect("writable");
+        assert!(matches!(Archive::read(&file), Err(ArchiveError::NoArchive)));
         std::fs::write(&file, [0x1f, 0x8b, 1]).expect("writable");
         assert!(matches!(Archive::read(&file), Err(ArchiveError::Io(_))));
     }
