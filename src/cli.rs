@@ -44,8 +44,8 @@ const AFTER_HELP: &str = "Examples:
 const RUN_AFTER_HELP: &str = "\
 Options that QEMU has are also taken as QEMU writes them, with one dash:
 -append, -cpu, -device, -initrd, -kernel, -m, -machine, -memory, -smp. Their
-values are those above; -machine s390-ccw-virtio[,KEY=VALUE...], -smp cpus=N
-and -m size=SIZE are taken too, and no other keys of QEMU.
+values are those above; the type of -machine, which is s390-ccw-virtio, -smp
+cpus=N and -m size=SIZE are taken too, and no other keys of QEMU.
 
 The exit status is 0 when the guest ended as it should; the manual page lists all.";
 

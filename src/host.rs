@@ -17,7 +17,7 @@ use std::{
         fd::RawFd,
         unix::fs::{FileTypeExt, MetadataExt},
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 /// A host: where VMs are made, and the sysfs that says what its AP bus has.
@@ -221,16 +221,6 @@ fn kvm(_: Option<RawFd>) -> Result<Host, NoKvm> {
 /// [`HostError::File`]; a test keeps the built-in file right.
 pub fn builtin() -> Result<SimHost, HostError> {
     start(HostFile::THREE_GUESTS, "the built-in host")
-}
-
-/// What the host file at `path` says; without one, the built-in host.
-///
-/// # Errors
-/// [`HostFileError::File`], which names the file.
-pub fn described(path: Option<&Path>) -> Result<HostFile, HostFileError> {
-    let Some(path) = path else { return HostFile::three_guests() };
-    let read = || HostFile::parse(&text::read_file(path)?);
-    read().map_err(|error| HostFileError::File { path: path.to_owned(), source: Box::new(error) })
 }
 
 fn start(text: &str, name: &str) -> Result<SimHost, HostError> {

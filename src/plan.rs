@@ -155,8 +155,8 @@ pub enum PlanError {
     },
     /// A simulated host has no such mediated device.
     #[error(
-        "--device vfio-ap,{choice}: there is no mdev {uuid}; give the host file a [[mdev]] with this uuid, or name another; \
-         this simulated host has {others}"
+        "--device vfio-ap,{choice}: there is no mdev {uuid}: give a host file a [[mdev]] with this uuid (--host sim:FILE), or \
+         write it to create where the host is mounted; this simulated host has {others}"
     )]
     NotSimulated {
         /// As typed.

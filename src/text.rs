@@ -1,5 +1,4 @@
-//! Text that the user has written: host files, configurations. It comes from a file, or from a pipe or device that never
-//! ends.
+//! Text that a user gives: host files, configurations. It comes from a file, or from a pipe or device that never ends.
 
 use std::{
     fs::File,
@@ -7,13 +6,13 @@ use std::{
     path::Path,
 };
 
-/// Nobody writes more by hand.
-const MOST_MIB: u64 = 1;
+/// More than a capture of the largest machine has.
+const MOST_MIB: u64 = 16;
 
 /// The text of the file at `path`.
 ///
 /// # Errors
-/// It can't be read, is no UTF-8, or is larger than 1 MiB.
+/// It can't be read, is no UTF-8, or is longer than 16 MiB.
 pub(crate) fn read_file(path: &Path) -> io::Result<String> {
     read(File::open(path)?)
 }
@@ -36,11 +35,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_may_have_one_mebibyte_and_no_more() {
+    fn a_text_may_have_16_mebibytes_and_no_more() {
         let of = |length| read(io::repeat(b' ').take(length)).map(|text| text.len());
-        assert_eq!(of(1 << 20).expect("short enough"), 1 << 20);
-        let long = of((1 << 20) + 1).expect_err("too long");
-        assert_eq!(long.to_string(), "it is longer than 1 MiB");
+        assert_eq!(of(16 << 20).expect("short enough"), 16 << 20);
+        let long = of((16 << 20) + 1).expect_err("too long");
+        assert_eq!(long.to_string(), "it is longer than 16 MiB");
         // One that never ends.
         assert!(read(io::repeat(0)).is_err());
     }

@@ -221,7 +221,8 @@ fn whichever_act_of_whichever_command_fails_or_is_late_nothing_is_held_afterward
                 lines
             };
             for (done, late) in [
-                suffer(doing, &which().late_by(Duration::from_secs(3600))),
+                // Less than a guest waits for its console: the clock moves for those too that the act is not of.
+                suffer(doing, &which().late_by(Duration::from_secs(5))),
                 suffer_a_gate(doing, &which().held_at("door")),
             ] {
                 assert_eq!(done, Ok(()), "{}: {act} was late", doing.0);

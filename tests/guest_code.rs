@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 /// Where a guest's first CPU begins.
 const START: u16 = 0x2000;
-/// Where the bad end stands: CPU 1 is stopped first, or the guest would not end.
+/// Where the bad end stands: of two CPUs the other is stopped first, or the guest would not end.
 const BAD: u16 = 0x420;
 
 /// What an order is answered.
@@ -173,8 +173,9 @@ impl Code {
     /// An image that begins with this, and has what is elsewhere in memory.
     pub(crate) fn image(&self, elsewhere: &[(usize, &[u8])]) -> (TempDir, PathBuf) {
         let start = (0x0008_0000_8000_0000 | u64::from(START)).to_be_bytes();
-        // lhi; sigp; again while it is busy
-        let bad = Self::new().word(0xa748_0001).word(0xae24_0005).jump(2, -4).word(END_BADLY);
+        // lhi %r4,1; stap 0x440; sh %r4,0x440; sigp; again while it is busy
+        let other = Self::new().word(0xa748_0001).word(0xb212_0440).word(0x4b40_0440);
+        let bad = other.word(0xae24_0005).jump(2, -4).word(END_BADLY);
         let here: [(usize, &[u8]); 3] = [(0, &start), (BAD.into(), &bad.bytes), (START.into(), &self.bytes)];
         image(&[], &[&here[..], elsewhere].concat())
     }

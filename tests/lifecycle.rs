@@ -296,12 +296,13 @@ fn a_signal_ends_who_waits_for_the_reader_of_his_console_and_a_reader_who_comes_
     assert_eq!(ended.and_then(|ended| ended.code()), Some(143));
     fs::remove_file(&log).expect("it is there");
     let mut child = start();
-    let read = fs::read_to_string(&pipe).expect("text");
+    let reader = std::thread::spawn(move || fs::read_to_string(pipe));
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    let read = reader.join().expect("no panic").expect("text");
     assert!(
         read.starts_with("apcheck 1: ") && read.trim_end().ends_with("apcheck: 0 queues, nothing to ask"),
         "{read}"
     );
-    assert_eq!(child.wait().expect("it ends").code(), Some(0));
 }
 
 /// A named pipe that nobody reads.

@@ -512,7 +512,7 @@ fn in_the_foreground_it_says_where_files_and_socket_are() {
     assert_eq!(
         said,
         format!(
-            "{path}/sys is there until SIGTERM, or umount {path}; for adjunct sim ctl there is --control {control}\n"
+            "{path}/sys is there until SIGTERM, or umount {path}, or adjunct sim ctl --control {control} quit\n"
         )
     );
     assert!(Path::new(&control).exists());

@@ -149,7 +149,7 @@ fn a_console_that_may_not_grow_any_more_is_said_at_the_end() {
 
 #[test]
 fn a_file_that_never_ends_is_refused_in_one_sentence() {
-    const LONG: &str = "it is longer than 1 MiB";
+    const LONG: &str = "it is longer than 16 MiB";
     let ran = adjunct(&["run", "--host", "sim:/dev/zero"]);
     assert_refused(&ran, 3, &["adjunct: --host sim:/dev/zero: the file can't be read", LONG]);
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -233,7 +233,7 @@ fn an_mdev_that_does_not_exist_is_refused_with_those_that_do_and_what_makes_one(
         &[
             path,
             ": there is no mdev",
-            "; give the host file a [[mdev]]",
+            ": give a host file a [[mdev]]",
             "; this simulated host has the mediated devices",
         ],
     );

@@ -519,7 +519,12 @@ fn what_is_served_says_so_on_stderr() {
     let mut server = command().args(["sim", "serve", "--control", &path]).stderr(Stdio::piped()).start();
     let mut line = String::new();
     BufReader::new(server.stderr.take().expect("a pipe")).read_line(&mut line).expect("readable");
-    assert_eq!(line, format!("a simulated gen16a with kernel 7.2 is served at {path} until SIGTERM\n"));
+    assert_eq!(
+        line,
+        format!(
+            "a simulated gen16a with kernel 7.2 is served at {path} until SIGTERM, or adjunct sim ctl quit\n"
+        )
+    );
     assert_eq!(ctl(Path::new(&path), "held").status, 0, "it is there by now");
     end(server.id());
     assert_eq!(server.wait().expect("it ends").code(), Some(0));

@@ -38,7 +38,7 @@ pub enum ParsePathError {
     #[error("\"{0}\" is a UUID and no path; write /sys/devices/vfio_ap/matrix/{0}")]
     Bare(Uuid),
     /// What stands for the UUID is none.
-    #[error("{path:?} is not the path of an AP mdev: {source}")]
+    #[error("{path:?} is not the path of an AP mdev")]
     Name {
         /// As typed.
         path: String,

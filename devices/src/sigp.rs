@@ -70,39 +70,55 @@ pub enum StopOrder {
     StopAndStoreStatus,
 }
 
-mod code {
-    pub(super) const START: u8 = 0x04;
-    pub(super) const STOP: u8 = 0x05;
-    pub(super) const RESTART: u8 = 0x06;
-    pub(super) const STOP_AND_STORE_STATUS: u8 = 0x09;
-    pub(super) const INITIAL_CPU_RESET: u8 = 0x0b;
-    pub(super) const CPU_RESET: u8 = 0x0c;
-    pub(super) const SET_PREFIX: u8 = 0x0d;
-    pub(super) const STORE_STATUS_AT_ADDRESS: u8 = 0x0e;
-    pub(super) const SET_ARCHITECTURE: u8 = 0x12;
+/// An order for which the target is needed in hand.
+#[derive(Clone, Copy, Debug)]
+enum Needed {
+    Start,
+    Stop(StopOrder),
+    Restart,
+    Reset(CpuReset),
+    SetPrefix,
+    StoreStatusAtAddress,
+}
+
+/// `SIGP_SET_ARCHITECTURE`, which is for all CPUs.
+const SET_ARCHITECTURE: u8 = 0x12;
+
+impl Needed {
+    fn of(code: u8) -> Option<Self> {
+        Some(match code {
+            0x04 => Self::Start,
+            0x05 => Self::Stop(StopOrder::Stop),
+            0x06 => Self::Restart,
+            0x09 => Self::Stop(StopOrder::StopAndStoreStatus),
+            0x0b => Self::Reset(CpuReset::Initial),
+            0x0c => Self::Reset(CpuReset::Normal),
+            0x0d => Self::SetPrefix,
+            0x0e => Self::StoreStatusAtAddress,
+            _ => return None,
+        })
+    }
+
+    /// What is left to do of `order` for a target in this state, or the answer that it has without.
+    fn by(order: &Sigp, target: Option<State>) -> core::result::Result<Self, Answer> {
+        if order.order == SET_ARCHITECTURE {
+            // z/Architecture is all there is.
+            return Err(Answer::INVALID_PARAMETER);
+        }
+        match (Self::of(order.order), target) {
+            (_, None) => Err(Answer::NotOperational),
+            (Some(reset @ Self::Reset(_)), _) => Ok(reset),
+            (_, Some(State::Stopping(_))) => Err(Answer::Busy),
+            (needed, _) => needed.ok_or(Answer::INVALID_ORDER),
+        }
+    }
 }
 
 /// The answer to an order for which nobody needs the target in hand, which is in this state: one for all CPUs, one to a CPU
 /// that is not there, or that can't take it now, or one that is none. Only resets break an order that is pending
 /// (`target/s390x/sigp.c: handle_sigp_single_dst`). `None`: it is to be carried out.
 pub fn at_once(order: &Sigp, target: Option<State>) -> Option<Answer> {
-    match (order.order, target) {
-        // z/Architecture is all there is.
-        (code::SET_ARCHITECTURE, _) => Some(Answer::INVALID_PARAMETER),
-        (_, None) => Some(Answer::NotOperational),
-        (code::INITIAL_CPU_RESET | code::CPU_RESET, _) => None,
-        (_, Some(State::Stopping(_))) => Some(Answer::Busy),
-        (
-            code::START
-            | code::STOP
-            | code::RESTART
-            | code::STOP_AND_STORE_STATUS
-            | code::SET_PREFIX
-            | code::STORE_STATUS_AT_ADDRESS,
-            _,
-        ) => None,
-        _ => Some(Answer::INVALID_ORDER),
-    }
+    Needed::by(order, target).err()
 }
 
 /// Carries out `order` on `target`, which is in the state `state`. Answers the state it is in
@@ -116,21 +132,19 @@ pub fn carry_out(
     state: State,
     memory: &GuestMemory,
 ) -> Result<(Answer, State)> {
-    if let Some(answer) = at_once(order, Some(state)) {
-        return Ok((answer, state));
-    }
+    let needed = match Needed::by(order, Some(state)) {
+        Ok(needed) => needed,
+        Err(answer) => return Ok((answer, state)),
+    };
     let stopped = state == State::Stopped;
-    match order.order {
-        code::START if !stopped => Ok((Answer::Accepted, state)),
-        code::START => {
+    match needed {
+        Needed::Start if !stopped => Ok((Answer::Accepted, state)),
+        Needed::Start => {
             target.set_run_state(RunState::Operating)?;
             Ok((Answer::Accepted, State::Operating))
         }
-        code::STOP => Ok((Answer::Accepted, stop(StopOrder::Stop, target, state)?)),
-        code::STOP_AND_STORE_STATUS => {
-            Ok((Answer::Accepted, stop(StopOrder::StopAndStoreStatus, target, state)?))
-        }
-        code::RESTART => {
+        Needed::Stop(order) => Ok((Answer::Accepted, stop(order, target, state)?)),
+        Needed::Restart => {
             if stopped {
                 // Comes before any other pending interruption, so it can't wait for the host's order of them.
                 restart(target, memory);
@@ -140,15 +154,14 @@ pub fn carry_out(
             }
             Ok((Answer::Accepted, State::Operating))
         }
-        code::INITIAL_CPU_RESET | code::CPU_RESET => {
-            let initial = order.order == code::INITIAL_CPU_RESET;
-            target.reset(if initial { CpuReset::Initial } else { CpuReset::Normal })?;
+        Needed::Reset(kind) => {
+            target.reset(kind)?;
             target.set_run_state(RunState::Stopped)?;
             Ok((Answer::Accepted, State::Stopped))
         }
-        code::SET_PREFIX => Ok((set_prefix(order, target, stopped, memory), state)),
-        code::STORE_STATUS_AT_ADDRESS if !stopped => Ok((Answer::INCORRECT_STATE, state)),
-        code::STORE_STATUS_AT_ADDRESS => {
+        Needed::SetPrefix => Ok((set_prefix(order, target, stopped, memory), state)),
+        Needed::StoreStatusAtAddress if !stopped => Ok((Answer::INCORRECT_STATE, state)),
+        Needed::StoreStatusAtAddress => {
             let address = order.parameter & 0x7fff_fe00;
             if !memory.check_range(GuestAddress(address), STATUS_AREA) {
                 return Ok((Answer::INVALID_PARAMETER, state));
@@ -156,7 +169,6 @@ pub fn carry_out(
             target.store_status(Some(address))?;
             Ok((Answer::Accepted, state))
         }
-        _ => Ok((Answer::INVALID_ORDER, state)),
     }
 }
 

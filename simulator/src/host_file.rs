@@ -19,7 +19,14 @@ use adjunct_ap::{
     text::Features,
 };
 use adjunct_cpu_model::Model;
-use std::path::Path;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+/// Bytes of a host file: more than that of the largest machine has.
+const LONGEST: u64 = 16 << 20;
 
 /// A host, described.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,9 +246,15 @@ impl HostFile {
     /// Reads the host file at `path`.
     ///
     /// # Errors
-    /// [`HostFileError::File`], which names the file.
+    /// [`HostFileError::File`], which names the file. One that is longer than 16 MiB, or never ends, can't be read.
     pub fn read(path: &Path) -> Result<Self, HostFileError> {
-        let read = || Self::parse(&std::fs::read_to_string(path)?);
+        let read = || {
+            let text = io::read_to_string(File::open(path)?.take(LONGEST + 1))?;
+            if text.len() as u64 > LONGEST {
+                return Err(io::Error::other("it is longer than 16 MiB").into());
+            }
+            Self::parse(&text)
+        };
         read().map_err(|error| HostFileError::File { path: path.to_owned(), source: Box::new(error) })
     }
 

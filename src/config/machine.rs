@@ -58,7 +58,7 @@ impl FromStr for Loadparm {
     }
 }
 
-/// `--machine [s390-ccw-virtio,]KEY=VALUE,…`.
+/// `--machine [[type=]s390-ccw-virtio[-VERSION],]KEY=VALUE,…`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MachineOption {
     /// `aes-key-wrap=on|off`, `dea-key-wrap=on|off`.
@@ -67,8 +67,12 @@ pub struct MachineOption {
     pub loadparm: Loadparm,
 }
 
-/// QEMU's name of the machine that every guest has. It may stand first.
+/// QEMU's name of the machine that every guest has. There it may have a version, and libvirt gives it one.
 const KIND: &str = "s390-ccw-virtio";
+
+fn is_ours(kind: &str) -> bool {
+    kind.strip_prefix(KIND).is_some_and(|version| version.is_empty() || version.starts_with('-'))
+}
 
 const KEYS: &[&str] = &["aes-key-wrap", "dea-key-wrap", "loadparm"];
 
@@ -78,10 +82,14 @@ impl FromStr for MachineOption {
     fn from_str(text: &str) -> Result<Self, OptionError> {
         let mut option = OptionString::parse(text)?;
         match option.head.take() {
-            Some(kind) if kind == KIND => {}
+            Some(kind) if is_ours(&kind) => {}
             Some(key) if KEYS.contains(&key.as_str()) => return Err(OptionError::NoValue(key)),
             Some(key) => return Err(OptionError::Unknown { key, known: crate::option::Keys(KEYS) }),
             None => {}
+        }
+        if let Some(value) = option.take("type").filter(|kind| !is_ours(kind)) {
+            let reason = format!("the machine is {KIND}");
+            return Err(OptionError::BadValue { key: "type", value, reason });
         }
         let [aes, dea] = ["aes-key-wrap", "dea-key-wrap"].map(|key| (key, option.take(key)));
         let loadparm = option.take("loadparm");
@@ -128,7 +136,11 @@ mod tests {
     #[test]
     fn the_type_of_machine_may_stand_first_as_qemu_has_it() {
         let read = |text: &str| text.parse::<MachineOption>().expect(text);
-        assert_eq!(read("s390-ccw-virtio"), MachineOption::default());
+        for kind in
+            ["s390-ccw-virtio", "s390-ccw-virtio-9.2", "type=s390-ccw-virtio", "type=s390-ccw-virtio-9.2"]
+        {
+            assert_eq!(read(kind), MachineOption::default());
+        }
         assert_eq!(read("s390-ccw-virtio,aes-key-wrap=off"), read("aes-key-wrap=off"));
     }
 
@@ -139,6 +151,7 @@ mod tests {
             refused("q35,aes-key-wrap=off"),
             "there is no option \"q35\"; known are aes-key-wrap, dea-key-wrap, loadparm"
         );
+        assert_eq!(refused("type=q35"), "type=q35 can't be taken: the machine is s390-ccw-virtio");
         assert_eq!(
             refused("s390-ccw-virtio,accel=kvm"),
             "accel=kvm can't be taken: --host says where the guest runs, for example --host kvm"

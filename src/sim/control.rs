@@ -107,6 +107,11 @@ pub enum CtlError {
     /// The host did not do it.
     #[error(transparent)]
     Refused(#[from] SharedOrderError),
+    /// Whoever has the host goes on.
+    #[error(
+        "the host was asked to end, and has not in {PATIENCE} seconds: the program that has it does not end it"
+    )]
+    Stays,
     /// The answer could not be written.
     #[error("standard output can't be written")]
     Output(#[source] io::Error),
@@ -121,7 +126,7 @@ impl CtlError {
                 SharedOrderError::Gone(_) | SharedOrderError::Unasked(_) => ExitStatus::HostError,
                 _ => ExitStatus::Refused,
             },
-            Self::Connect(_) | Self::Unreadable { .. } => ExitStatus::Refused,
+            Self::Connect(_) | Self::Unreadable { .. } | Self::Stays => ExitStatus::Refused,
             Self::Output(_) => ExitStatus::Output,
         }
     }
@@ -172,7 +177,7 @@ pub fn run(args: &CtlArgs) -> Result<ExitStatus, CtlError> {
     let answer = match words.as_slice() {
         ["load", file] => load(&args.control, Path::new(file)).map(|()| String::new())?,
         ["load", ..] => return Err(CtlError::Form(LOAD.0)),
-        ["quit"] => SharedHost::connect(&args.control)?.quit().map(|()| String::new())?,
+        ["quit"] => quit(&SharedHost::connect(&args.control)?).map(|()| String::new())?,
         ["quit", ..] => return Err(CtlError::Form(QUIT.0)),
         ["uevents"] if args.follow => return follow(&SharedHost::connect(&args.control)?),
         words => {
@@ -194,6 +199,23 @@ fn load(control: &Path, file: &Path) -> Result<(), CtlError> {
 }
 
 /// Prints uevents, those so far and those to come, until nobody reads them any more.
+/// How long a host may take to end, in seconds.
+const PATIENCE: u32 = 30;
+
+/// Ends the host, and waits until it is gone: then another can be served there.
+fn quit(host: &SharedHost) -> Result<(), CtlError> {
+    host.quit()?;
+    for _ in 0..PATIENCE {
+        // There is no such uevent, so this waits a second.
+        match host.uevents_after(u64::MAX) {
+            Ok(_) => {}
+            Err(SharedOrderError::Gone(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(CtlError::Stays)
+}
+
 fn follow(host: &SharedHost) -> Result<ExitStatus, CtlError> {
     let mut last = 0;
     loop {

@@ -10,13 +10,12 @@ use super::{
 };
 use crate::{
     exit_status::ExitStatus,
-    host::described,
     mounts::{NAME, Shown},
     signals::Signals,
     wait::until_readable,
 };
 use adjunct_simulator::{
-    HostFileError, SimHost,
+    HostFile, HostFileError, SimHost,
     share::{Served, TimeKeeper},
 };
 use clap::Args;
@@ -152,7 +151,7 @@ pub fn run(args: &MountArgs) -> Result<ExitStatus, MountError> {
     }
     // Before any thread is there.
     let signals = Signals::watch().map_err(MountError::Wait)?;
-    let host = SimHost::new(described(args.host_file.as_deref())?)?;
+    let host = SimHost::new(args.host_file.as_deref().map_or_else(HostFile::three_guests, HostFile::read)?)?;
     let mount_point = MountPoint::new(&args.directory)?;
     if let Some(control) = args.control.as_deref().filter(|control| mount_point.hides(control)) {
         return Err(MountError::Hidden { control: control.to_owned(), directory: args.directory.clone() });
@@ -161,7 +160,7 @@ pub fn run(args: &MountArgs) -> Result<ExitStatus, MountError> {
     let (session, mounted) = mount(&host, &mount_point)?;
     let mut line = format!("{}/sys is there until SIGTERM, or umount {0}", mount_point.path().display());
     if let Some(control) = &args.control {
-        line += &format!("; for adjunct sim ctl there is --control {}", control.display());
+        line += &format!(", or adjunct sim ctl --control {} quit", control.display());
     }
     daemon::ready(args.in_background, &line).map_err(MountError::Daemon)?;
     let waited = wait(&signals, &mounted, life.asked_to_end());

@@ -4,9 +4,9 @@ use super::{
     control::{ControlError, serve},
     daemon::{self, Background},
 };
-use crate::{exit_status::ExitStatus, host::described, signals::Signals, wait::until_readable};
+use crate::{exit_status::ExitStatus, signals::Signals, wait::until_readable};
 use adjunct_hypervisor::Hypervisor;
-use adjunct_simulator::{HostFileError, SimHost};
+use adjunct_simulator::{HostFile, HostFileError, SimHost};
 use clap::Args;
 use std::{io, os::fd::AsFd, path::PathBuf};
 
@@ -81,9 +81,13 @@ pub fn run(args: &ServeArgs) -> Result<ExitStatus, ServeError> {
     }
     // Before any thread is there.
     let signals = Signals::watch().map_err(ServeError::Wait)?;
-    let host = SimHost::new(described(args.host_file.as_deref())?)?;
+    let host = SimHost::new(args.host_file.as_deref().map_or_else(HostFile::three_guests, HostFile::read)?)?;
     let served = serve(&host, &args.control)?;
-    let line = format!("a {} is served at {} until SIGTERM", host.name(), args.control.display());
+    let line = format!(
+        "a {} is served at {} until SIGTERM, or adjunct sim ctl quit",
+        host.name(),
+        args.control.display()
+    );
     daemon::ready(args.in_background, &line).map_err(ServeError::Daemon)?;
     until_readable([signals.as_fd(), served.as_fd()]).map_err(ServeError::Wait)?;
     Ok(ExitStatus::Success)

@@ -173,7 +173,7 @@ fn a_foreign_vmm_that_embeds_the_device_has_its_queues() {
     // Where cargo built it, or where whoever brought the tests here has put it.
     let built = Path::new(env!("CARGO_BIN_EXE_adjunct")).with_file_name("examples").join("embed");
     let embed = if built.exists() { built } else { "embed".into() };
-    let ran: Ran = Command::new(embed).arg(mdev()).ran();
+    let ran: Ran = Command::new(embed).arg(mdev()).stdin(Stdio::null()).ran();
     assert_eq!(ran.status, 0, "{ran:?}");
     for apqn in lines(&mdev(), "guest_matrix") {
         assert!(ran.stdout.contains(&format!("{apqn} TAPQ status 80000000\n")), "{}", ran.stdout);

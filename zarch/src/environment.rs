@@ -26,7 +26,8 @@ pub trait Environment {
     fn take_floating(&mut self, enabled: Enabled) -> Option<Floating>;
 
     /// The external call that was pending at this CPU is being taken: from now on another can be sent to it, before
-    /// anything is stored that tells others of the interruption. For an embedder whose CPUs signal each other.
+    /// anything is stored that tells others of the interruption. For an embedder whose CPUs signal each other; one that
+    /// goes away by a reset is not told of.
     fn external_call_taken(&mut self) {}
 
     /// The adjunct processors; `None` when AP instructions are not interpreted for this guest (ECA.28 off):

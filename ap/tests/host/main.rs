@@ -12,7 +12,7 @@ use adjunct_ap::{
     Adm, Apid, Apm, Apqi, Apqn, Aqm, ControlDomain, HostShare, Matrix, Sysfs, Uuid,
     admin::{AdminError, Release, Resource},
     host::{Bus, CardType, Mode, QueueDriver, QueueStatus},
-    mdev::{self, Mdev, OpenError},
+    mdev::{self, Mdev, OpenError, ParsePathError},
     sysfs::ReadError,
     text::{format_ap_config, format_control_domains, format_matrix},
     why::{QueueFault, Reason, diagnose},

@@ -287,8 +287,8 @@ impl SharedHost {
         self.ask_for_text(&Request::Load(text.to_owned()), "host file").map(drop)
     }
 
-    /// Asks that the host end. It does soon after if it is a process of its own, `adjunct sim serve` or `mount`; another
-    /// program that serves a host may go on.
+    /// Asks that the host end. It does so after this returns if it is a process of its own, `adjunct sim serve` or `mount`;
+    /// another program that serves a host may go on.
     ///
     /// # Errors
     /// [`SharedOrderError`].

@@ -28,7 +28,7 @@ pub(super) enum Request {
     Order(String),
     /// Loads the host file of this text.
     Load(String),
-    /// Ends the host, if whoever serves it lets clients do that.
+    /// Tells whoever serves the host that it shall end.
     Quit,
     /// Reads an attribute of `/sys`.
     Read(String),

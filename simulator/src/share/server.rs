@@ -18,7 +18,7 @@ use guest::Guest;
 use std::{
     collections::BTreeMap,
     error::Error,
-    io::{self, PipeReader, PipeWriter},
+    io::{self, PipeReader, PipeWriter, Write},
     net::Shutdown,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -44,7 +44,7 @@ pub struct Served {
     /// A second handle of the listening socket, to end the first with.
     listener: UnixStream,
     accepting: Option<JoinHandle<()>>,
-    /// Ends when a client has asked for that.
+    /// The other end of the server's `quits`.
     quit: PipeReader,
     file: SocketFile,
     #[expect(dead_code, reason = "held for its drop")]
@@ -68,7 +68,7 @@ pub fn serve(host: &SimHost, path: &Path) -> io::Result<Served> {
         connections: Mutex::default(),
         count: AtomicU64::new(0),
         ending: AtomicBool::new(false),
-        quits: Mutex::new(Some(quits)),
+        quits,
     });
     let handle = UnixStream::from(OwnedFd::from(listener.try_clone()?));
     let time = host.keep_time()?;
@@ -127,8 +127,8 @@ struct Server {
     /// Connections so far.
     count: AtomicU64,
     ending: AtomicBool,
-    /// Closed when a client asks that the host end.
-    quits: Mutex<Option<PipeWriter>>,
+    /// Has something in it when a client has asked that the host end.
+    quits: PipeWriter,
 }
 
 /// A connection's entry in the list of them, as long as somebody attends to it. Without an entry nothing keeps it open.
@@ -212,7 +212,8 @@ impl Server {
                 Ok(Some(Request::Quit)) => {
                     // Answered before the connection ends with the host.
                     let answered = send(stream, &Reply::Ok(Answer::Done));
-                    drop(lock(&self.quits).take());
+                    // Nobody hears it who has not kept what is served.
+                    let _ = (&self.quits).write_all(b"q");
                     answered?;
                     continue;
                 }
