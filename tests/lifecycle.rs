@@ -364,7 +364,8 @@ fn the_host_gets_its_device_back_when_it_asks_and_the_guest_runs_on() {
     let (outcome, events) = run_while(&host, file, |host| host.write(&remove, "1").expect("it is removed"));
     assert_eq!(outcome.status(), ExitStatus::Success, "{outcome}");
     assert!(events.contains("{\"event\":\"ap-release-requested\",\"id\":\"ap0\"}\n"), "{events}");
-    assert_eq!(host.acts().held(), Vec::<String>::new());
+    // The guest sees it before all is given back, and may end before that, which goes on alone.
+    until(|| host.acts().held().is_empty());
     assert!(host.list(&MDEV[0]["/sys/".len()..]).is_err(), "the mdev is gone");
 }
 
