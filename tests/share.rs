@@ -422,17 +422,22 @@ fn what_listens_but_is_no_host_of_this_version_is_told_apart() {
     }
 }
 
+/// `adjunct sim serve`, which is there.
+fn served_at(path: &Path) -> Started {
+    let mut server = command().args(["sim", "serve", "--control"]).arg(path).stderr(Stdio::null()).start();
+    until(|| {
+        assert_eq!(server.try_wait().expect("a child"), None, "it serves");
+        ctl(path, "acts").status == 0
+    });
+    server
+}
+
 #[test]
 fn a_host_that_is_served_is_there_until_a_signal_ends_it_and_is_served_once() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("host");
-    let serve = ["sim", "serve", "--control", path.to_str().expect("text")];
-    let mut server = command().args(serve).stderr(Stdio::null()).start();
-    until(|| {
-        assert_eq!(server.try_wait().expect("a child"), None, "it serves");
-        path.exists()
-    });
-    let second = adjunct(&serve);
+    let mut server = served_at(&path);
+    let second = adjunct(&["sim", "serve", "--control", path.to_str().expect("text")]);
     assert_eq!(second.status, 3, "{second:?}");
     assert!(second.stderr.contains("served there already"), "{second:?}");
     assert_eq!(ctl(&path, "held").status, 0);
@@ -534,12 +539,7 @@ fn what_is_served_says_so_on_stderr() {
 fn the_order_quit_ends_the_process_that_has_the_host() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("host");
-    let serve = ["sim", "serve", "--control", path.to_str().expect("text")];
-    let mut server = command().args(serve).stderr(Stdio::null()).start();
-    until(|| {
-        assert_eq!(server.try_wait().expect("a child"), None, "it serves");
-        ctl(&path, "acts").status == 0
-    });
+    let mut server = served_at(&path);
     let form = ctl(&path, "quit now");
     assert_eq!((form.status, form.stderr.as_str()), (2, "adjunct: write quit\n"));
     let quit = ctl(&path, "quit");
