@@ -203,7 +203,8 @@ mod tests {
 
     #[test]
     fn that_clients_can_not_be_served_is_said_once() {
-        let path = std::env::temp_dir().join(format!("adjunct-pause-{}", std::process::id()));
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("socket");
         let listener = Listener::open("--qmp", &SocketTarget::Path(path)).expect("nobody is there");
         // Nobody waits for a moment any more.
         listener.closer().close();
@@ -242,7 +243,8 @@ mod tests {
 
     #[test]
     fn whose_client_another_process_has_taken_does_not_wait_for_the_next() {
-        let path = std::env::temp_dir().join(format!("adjunct-taken-{}", std::process::id()));
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("socket");
         let listener = Listener::open("--qmp", &SocketTarget::Path(path.clone())).expect("nobody is there");
         let other = listener.socket.try_clone().expect("a descriptor");
         let _first = UnixStream::connect(&path).expect("it listens");

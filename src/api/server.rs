@@ -285,8 +285,9 @@ mod tests {
     use std::io::{BufRead, BufReader};
 
     /// A server with a mailbox that nobody reads.
-    fn serving(name: &str, limits: Limits) -> (Served, Mailbox, UnixStream) {
-        let path = std::env::temp_dir().join(format!("adjunct-api-{name}-{}", std::process::id()));
+    fn serving(limits: Limits) -> (Served, Mailbox, UnixStream) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("socket");
         let listener =
             Listener::open("--api-socket", &SocketTarget::Path(path.clone())).expect("nobody is there");
         let (handle, mailbox) = mailbox().expect("an eventfd");
@@ -310,7 +311,7 @@ mod tests {
     #[test]
     fn a_request_that_does_not_end_is_answered_with_408() {
         let limits = Limits { request: Duration::from_millis(50), ..Limits::default() };
-        let (_served, _mailbox, mut client) = serving("slow", limits);
+        let (_served, _mailbox, mut client) = serving(limits);
         client.write_all(b"GET /api/v1/vm.info HTTP/1.1\r\nHost:").expect("it is there");
         assert!(rest(&client).starts_with("HTTP/1.1 408 "));
     }
@@ -318,20 +319,20 @@ mod tests {
     #[test]
     fn a_connection_on_which_nothing_is_asked_is_closed() {
         let limits = Limits { idle: Duration::from_millis(50), ..Limits::default() };
-        let (_served, _mailbox, client) = serving("idle", limits);
+        let (_served, _mailbox, client) = serving(limits);
         assert_eq!(rest(&client), "");
     }
 
     #[test]
     fn at_the_end_who_waits_for_an_answer_gets_one_and_who_asks_nothing_is_let_go() {
-        let (served, mailbox, mut client) = serving("end", Limits::default());
+        let (served, mailbox, mut client) = serving(Limits::default());
         client.write_all(b"GET /api/v1/vm.info HTTP/1.1\r\nHost: x\r\n\r\n").expect("it is there");
         arrived(&mailbox);
         drop(mailbox);
         drop(served);
         let text = rest(&client);
         assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("adjunct is ending"), "{text}");
-        let (served, _mailbox, mut client) = serving("let-go", Limits::default());
+        let (served, _mailbox, mut client) = serving(Limits::default());
         // Only who was accepted before the end is let go, and others are turned away.
         client.write_all(b"HEAD /nothing HTTP/1.1\r\nHost: x\r\n\r\n").expect("it is there");
         let head = BufReader::new(&client).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
@@ -343,7 +344,7 @@ mod tests {
     #[test]
     fn who_is_not_answered_holds_up_the_end_only_for_a_moment() {
         let limits = Limits { end: Duration::from_millis(50), ..Limits::default() };
-        let (served, mailbox, mut client) = serving("unanswered", limits);
+        let (served, mailbox, mut client) = serving(limits);
         client.write_all(b"GET /api/v1/vm.info HTTP/1.1\r\nHost: x\r\n\r\n").expect("it is there");
         arrived(&mailbox);
         drop(served);

@@ -198,7 +198,6 @@ fn load(control: &Path, file: &Path) -> Result<(), CtlError> {
     loaded.map_err(|source| CtlError::Load { path: file.to_owned(), source })
 }
 
-/// Prints uevents, those so far and those to come, until nobody reads them any more.
 /// How long a host may take to end, in seconds.
 const PATIENCE: u32 = 30;
 
@@ -216,6 +215,7 @@ fn quit(host: &SharedHost) -> Result<(), CtlError> {
     Err(CtlError::Stays)
 }
 
+/// Prints uevents, those so far and those to come, until nobody reads them any more.
 fn follow(host: &SharedHost) -> Result<ExitStatus, CtlError> {
     let mut last = 0;
     loop {

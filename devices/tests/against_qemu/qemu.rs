@@ -1,27 +1,22 @@
 //! A QEMU that is told what to do.
 
 use std::{
-    env, fs,
+    fs,
     io::{self, BufRead, BufReader, Lines, Write},
-    path::PathBuf,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio, id},
-    sync::atomic::{AtomicU32, Ordering},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
+use tempfile::TempDir;
 
 /// A directory that goes when it is dropped.
-pub(crate) struct Directory(PathBuf);
+pub(crate) struct Directory(TempDir);
 
 impl Directory {
     pub(crate) fn new() -> io::Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("adjunct-devices-{}-{number}", id()));
-        fs::create_dir(&path)?;
-        Ok(Self(path))
+        tempfile::tempdir().map(Self)
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
+        self.0.path().join(name).display().to_string()
     }
 
     /// Writes a file; returns its path.
@@ -29,12 +24,6 @@ impl Directory {
         let path = self.path(name);
         fs::write(&path, contents)?;
         Ok(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -425,7 +425,8 @@ mod tests {
 
     #[test]
     fn an_answer_that_a_guest_has_asked_for_is_bounded_and_only_an_operators_is_not() {
-        let path = std::env::temp_dir().join(format!("adjunct-client-bound-{}", std::process::id()));
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("host");
         let listener = UnixListener::bind(&path).expect("nobody is there");
         let talks = thread::spawn(move || {
             for _ in 0..2 {
@@ -443,14 +444,12 @@ mod tests {
         let dump = ask(Request::Order("dump".to_owned())).expect("an operator trusts his host");
         assert!(matches!(dump, Reply::Ok(Answer::Text(text)) if text.len() == LONGEST));
         talks.join().expect("it does not panic");
-        fs::remove_file(&path).expect("it is there");
     }
 
     #[test]
     fn a_host_that_can_not_be_asked_once_is_not_gone() {
-        let dir = std::env::temp_dir().join(format!("adjunct-client-{}", std::process::id()));
-        fs::create_dir_all(&dir).expect("a directory");
-        let (path, aside) = (dir.join("host"), dir.join("aside"));
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, aside) = (dir.path().join("host"), dir.path().join("aside"));
         let served = serve(
             &SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
                 .expect("the built-in host starts"),

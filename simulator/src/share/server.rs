@@ -343,7 +343,8 @@ mod tests {
 
     #[test]
     fn a_client_whose_request_panics_is_let_go() {
-        let path = std::env::temp_dir().join(format!("adjunct-server-{}", std::process::id()));
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("host");
         let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
             .expect("the built-in host starts");
         let served = serve(&host, &path).expect("nobody serves there");

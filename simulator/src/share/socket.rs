@@ -186,15 +186,10 @@ mod tests {
         sync::Barrier,
         thread,
     };
+    use tempfile::TempDir;
 
-    fn directory() -> PathBuf {
-        let dir = std::env::temp_dir().join(format!(
-            "adjunct-socket-{}-{:?}",
-            std::process::id(),
-            std::thread::current().id()
-        ));
-        fs::create_dir_all(&dir).expect("a directory");
-        dir
+    fn directory() -> TempDir {
+        tempfile::tempdir().expect("a directory")
     }
 
     fn errno<T: std::fmt::Debug>(result: io::Result<T>) -> Option<i32> {
@@ -203,7 +198,8 @@ mod tests {
 
     #[test]
     fn the_file_is_for_this_user_alone_and_goes_with_the_server() {
-        let path = directory().join("mode");
+        let dir = directory();
+        let path = dir.path().join("mode");
         let (_listener, file) = SocketFile::listen(&path).expect("nothing is there");
         let mode = fs::metadata(&path).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -217,7 +213,8 @@ mod tests {
 
     #[test]
     fn nobody_else_can_connect_even_before_it_listens_and_without_a_umask() {
-        let path = directory().join("umask");
+        let dir = directory();
+        let path = dir.path().join("umask");
         let before = umask(Mode::empty());
         let socket = bound(&path);
         umask(before);
@@ -230,7 +227,8 @@ mod tests {
     #[test]
     fn of_many_who_want_a_stale_path_at_once_one_gets_it() {
         const MANY: usize = 8;
-        let path = directory().join("wanted");
+        let dir = directory();
+        let path = dir.path().join("wanted");
         for _ in 0..50 {
             drop(bound(&path).expect("nothing is there"));
             let together = Barrier::new(MANY);
@@ -253,7 +251,8 @@ mod tests {
 
     #[test]
     fn who_listens_and_accepts_nobody_is_neither_replaced_nor_waited_for() {
-        let path = directory().join("full");
+        let dir = directory();
+        let path = dir.path().join("full");
         let socket = bound(&path).expect("nothing is there");
         listen(&socket, Backlog::new(0).expect("a number")).expect("a socket listens");
         let mut waiting = Vec::new();
@@ -269,7 +268,8 @@ mod tests {
 
     #[test]
     fn a_live_socket_is_left_alone_and_a_stale_one_replaced() {
-        let path = directory().join("live");
+        let dir = directory();
+        let path = dir.path().join("live");
         let (listener, file) = SocketFile::listen(&path).expect("nothing is there");
         assert_eq!(errno(SocketFile::listen(&path)), Some(libc::EADDRINUSE));
         UnixStream::connect(&path).expect("the first still listens");
@@ -282,7 +282,8 @@ mod tests {
 
     #[test]
     fn what_is_no_socket_is_not_replaced() {
-        let path = directory().join("file");
+        let dir = directory();
+        let path = dir.path().join("file");
         fs::write(&path, "mine").expect("writable");
         assert_eq!(errno(SocketFile::listen(&path)), Some(libc::EEXIST));
         assert_eq!(fs::read(&path).expect("it is there"), b"mine");

@@ -367,7 +367,8 @@ mod tests {
 
     #[test]
     fn a_guest_that_confirms_nothing_is_waited_for_once_and_has_lost_its_queues_all_the_same() {
-        let path = std::env::temp_dir().join(format!("adjunct-guest-{}", std::process::id()));
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("host");
         let host = SimHost::new(HostFile::three_guests().expect("the built-in host is right"))
             .expect("the built-in host starts");
         let served = serve(&host, &path).expect("nobody serves there");
