@@ -19,6 +19,7 @@ mod order {
     pub(super) const SET_ARCHITECTURE: u8 = 0x12;
     pub(super) const CONDITIONAL_EMERGENCY_SIGNAL: u8 = 0x13;
     pub(super) const SENSE_RUNNING: u8 = 0x15;
+    pub(super) const STORE_ADDITIONAL_STATUS_AT_ADDRESS: u8 = 0x17;
     /// No order.
     pub(super) const NONE: u8 = 0x07;
 }
@@ -55,10 +56,16 @@ fn counts() -> Code {
 /// Runs `first`, and `second` on CPU 1 once that is restarted. At the end CPU 1 is stopped, or the guest would not end.
 #[track_caller]
 fn both(host: &str, first: Code, second: &Code, elsewhere: &[(usize, &[u8])]) {
+    both_with(host, first, second, elsewhere, &[]);
+}
+
+/// The same, and `words` are more options.
+#[track_caller]
+fn both_with(host: &str, first: Code, second: &Code, elsewhere: &[(usize, &[u8])], words: &[&str]) {
     let restart = psw(0, SECOND.into());
     let here: [(usize, &[u8]); 2] = [(0x1a0, &restart), (SECOND.into(), &second.bytes)];
     let first = first.sigp(1, order::STOP, 0, Accepted).well();
-    ends_well(host, &first, &[&here[..], elsewhere].concat(), &["--smp", "2"]);
+    ends_well(host, &first, &[&here[..], elsewhere].concat(), &[&["--smp", "2"], words].concat());
 }
 
 /// A CPU that loops is stopped, stands still, and goes on where it was.
@@ -228,6 +235,29 @@ pub(crate) fn store_status(host: &str) {
     });
 }
 
+/// Registers that only some models have are stored where the order says, if `cpu`, as `--cpu` has it, has them.
+pub(crate) fn store_additional_status(host: &str, cpu: &str, has_vector_registers: bool) {
+    const ORDER: u8 = order::STORE_ADDITIONAL_STATUS_AT_ADDRESS;
+    let answered = |answer| if has_vector_registers { answer } else { INVALID_ORDER };
+    let code = Code::new()
+        .sigp(1, order::RESTART, 0, Accepted)
+        .until(TOLD, false, 0)
+        .sigp(1, ORDER, ELSEWHERE, answered(INCORRECT_STATE))
+        .sigp(1, order::STOP, 0, Accepted)
+        // No such length, not on its boundary, not in memory.
+        .sigp(1, ORDER, ELSEWHERE | 9, answered(INVALID_PARAMETER))
+        .sigp(1, ORDER, ELSEWHERE + 0x200, answered(INVALID_PARAMETER))
+        .sigp(1, ORDER, OUTSIDE, answered(INVALID_PARAMETER))
+        .holds(ELSEWHERE, 0xeeee_eeee)
+        .sigp(1, ORDER, ELSEWHERE, answered(Accepted));
+    // The guest has left its vector registers as they were when its CPUs were made.
+    let stored = if has_vector_registers { 0 } else { 0xeeee_eeee };
+    let code = (0..0x200).step_by(4).fold(code, |code, at| code.holds(ELSEWHERE + at, stored));
+    let code = code.holds(ELSEWHERE + 0x200, 0xeeee_eeee).holds(ELSEWHERE + 0x3fc, 0xeeee_eeee);
+    let area: (usize, &[u8]) = (ELSEWHERE as usize, &[0xee; 0x400]);
+    both_with(host, code, &counts(), &[area], &["--cpu", cpu]);
+}
+
 /// A CPU reset leaves all registers; an initial one leaves the general registers, and no prefix.
 pub(crate) fn cpu_resets(host: &str) {
     with_a_status(host, |code| {
@@ -310,6 +340,7 @@ pub(crate) fn odd_orders(host: &str) {
         order::STORE_STATUS_AT_ADDRESS,
         order::CONDITIONAL_EMERGENCY_SIGNAL,
         order::SENSE_RUNNING,
+        order::STORE_ADDITIONAL_STATUS_AT_ADDRESS,
         order::NONE,
         0xff,
     ];
@@ -393,6 +424,11 @@ mod simulator {
     #[test]
     fn the_status_of_a_cpu_is_stored_where_the_architecture_has_it() {
         super::store_status("sim");
+    }
+
+    #[test]
+    fn a_model_without_vector_registers_has_no_order_to_store_them() {
+        super::store_additional_status("sim", "host", false);
     }
 
     #[test]

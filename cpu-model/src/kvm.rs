@@ -253,6 +253,11 @@ impl ProcessorAttributes {
     }
 }
 
+/// The features that are facilities, of what KVM says a guest's CPU is: the attribute PROCESSOR.
+pub fn processor_facilities(processor: &[u8; PROCESSOR_LEN]) -> FeatureSet {
+    facilities(&processor[FIRST_LIST..])
+}
+
 /// Of no use without `mepoch`, and yet hosts whose kernel does not support it may list them.
 const MULTIPLE_EPOCH_FUNCTIONS: FeatureSet =
     FeatureSet::of(&[Feature::PtffQsie, Feature::PtffQtoue, Feature::PtffStoe, Feature::PtffStoue]);

@@ -6,6 +6,8 @@
 //!
 //! Orders and answers are QEMU's (`target/s390x/sigp.c`, `arch/s390/include/asm/sigp.h`).
 
+mod additional_status;
+
 use crate::intercept::Sigp;
 use adjunct_hypervisor::{CpuReset, GuestMemory, Local, Psw, Result, RunState, Vcpu};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend as _};
@@ -79,6 +81,7 @@ enum Needed {
     Reset(CpuReset),
     SetPrefix,
     StoreStatusAtAddress,
+    StoreAdditionalStatusAtAddress,
 }
 
 /// `SIGP_SET_ARCHITECTURE`, which is for all CPUs.
@@ -95,6 +98,7 @@ impl Needed {
             0x0c => Self::Reset(CpuReset::Normal),
             0x0d => Self::SetPrefix,
             0x0e => Self::StoreStatusAtAddress,
+            0x17 => Self::StoreAdditionalStatusAtAddress,
             _ => return None,
         })
     }
@@ -168,6 +172,9 @@ pub fn carry_out(
             }
             target.store_status(Some(address))?;
             Ok((Answer::Accepted, state))
+        }
+        Needed::StoreAdditionalStatusAtAddress => {
+            Ok((additional_status::store(order.parameter, target, stopped, memory)?, state))
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What a host is: the traits that KVM and the simulated host implement.
 
 use crate::{
-    Access, Accessed, ApDevice, ApSource, CpuReset, CpuState, CryptoAttribute, Exit, Floating, GuestMemory,
-    Local, ModelAttribute, Operand, Result, RunState, Tod,
+    Access, Accessed, AdditionalState, ApDevice, ApSource, CpuReset, CpuState, CryptoAttribute, Exit,
+    Floating, GuestMemory, Local, ModelAttribute, Operand, Result, RunState, Tod,
 };
 use adjunct_cpu_model::kvm::{Capabilities, MachineAttributes};
 use std::{fmt::Debug, sync::Arc};
@@ -131,6 +131,12 @@ pub trait Vcpu: Debug + Send {
     /// # Errors
     /// EFAULT if there is no storage there.
     fn store_status(&mut self, at: Option<u64>) -> Result<()>;
+
+    /// The registers that the guest's model has beyond those of [`Vcpu::state`], as of the last exit.
+    ///
+    /// # Errors
+    /// KVM does not say what the model is (`KVM_S390_VM_CPU_PROCESSOR`).
+    fn additional_state(&mut self) -> Result<AdditionalState>;
 
     /// `KVM_S390_MEM_OP` with `KVM_S390_MEMOP_F_INJECT_EXCEPTION`: does with an operand of the instruction that the vCPU
     /// has left the guest with what the CPU would.

@@ -40,6 +40,6 @@ pub use exit::{Exit, Floating, Local};
 pub use host::{Built, Hypervisor, Kick, Limits, ProtoVm, Vcpu, Vm};
 pub use memory::{GuestMemory, GuestRegion, MemoryError, MemorySize, allocate};
 pub use operand::{Access, Accessed, Operand};
-pub use state::{CpuReset, CpuState, Psw, RunState, Tod};
+pub use state::{AdditionalState, CpuReset, CpuState, Psw, RunState, Tod};
 
 pub use vmm_sys_util::eventfd::EventFd;

@@ -55,6 +55,16 @@ pub struct CpuState {
     pub prefix: u32,
 }
 
+/// Registers that a CPU has by facilities of its model, as SIGP's STORE ADDITIONAL STATUS AT ADDRESS stores them: `None` is
+/// what the guest's model is without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AdditionalState {
+    /// Vector registers, bits 0-63 first; facility 129. The left halves of the first 16 are the floating-point registers.
+    pub vrs: Option<[[u64; 2]; 32]>,
+    /// Guarded-storage control block; facility 133.
+    pub gscb: Option<[u64; 4]>,
+}
+
 /// What a guest's TOD clock shows: `struct kvm_s390_vm_tod_clock`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tod {

@@ -218,6 +218,13 @@ fn the_status_of_a_cpu_is_stored_where_the_architecture_has_it() {
 
 #[test]
 #[ignore = "needs /dev/kvm; the lab runs it"]
+fn vector_registers_are_stored_where_the_order_says_if_the_model_has_them() {
+    orders::store_additional_status("kvm", "host", true);
+    orders::store_additional_status("kvm", "host,vx=off", false);
+}
+
+#[test]
+#[ignore = "needs /dev/kvm; the lab runs it"]
 fn a_cpu_reset_leaves_registers_and_an_initial_one_the_general_ones() {
     orders::cpu_resets("kvm");
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::intercept::{Intercept, decode};
 use ChannelInstruction::*;
-use adjunct_hypervisor::{CpuReset, CpuState, Exit, Kick, Local, RunState};
+use adjunct_hypervisor::{AdditionalState, CpuReset, CpuState, Exit, Kick, Local, RunState};
 use std::{ops::Range, sync::Arc};
 
 /// A vCPU with a little memory, part of which may not be stored to.
@@ -103,6 +103,9 @@ impl Vcpu for Cpu {
     }
     fn store_status(&mut self, _: Option<u64>) -> Result<()> {
         Ok(())
+    }
+    fn additional_state(&mut self) -> Result<AdditionalState> {
+        Ok(AdditionalState::default())
     }
     fn access(&mut self, operand: Operand, access: Access<'_>) -> Result<Accessed> {
         let length = match &access {

@@ -1,11 +1,14 @@
 use super::*;
-use adjunct_hypervisor::{Access, Accessed, CpuState, Exit, Kick, MemorySize, Operand, allocate};
+use adjunct_hypervisor::{
+    Access, Accessed, AdditionalState, CpuState, Exit, Kick, MemorySize, Operand, allocate,
+};
 use std::sync::Arc;
 
 /// A vCPU that notes what was asked of it.
 #[derive(Debug, Default)]
 struct Noting {
     state: CpuState,
+    additional: AdditionalState,
     asked: Vec<String>,
 }
 
@@ -33,6 +36,9 @@ impl Vcpu for Noting {
     fn store_status(&mut self, at: Option<u64>) -> Result<()> {
         self.asked.push(format!("status {at:x?}"));
         Ok(())
+    }
+    fn additional_state(&mut self) -> Result<AdditionalState> {
+        Ok(self.additional)
     }
     fn access(&mut self, _: Operand, _: Access<'_>) -> Result<Accessed> {
         Ok(Accessed::Done)
@@ -102,6 +108,7 @@ fn each_order_does_to_a_cpu_in_each_state_what_qemu_does() {
         (0x0d, STOPPING,     Busy,     STOPPING,     ""),
         (0x0e, Operating,    state,    Operating,    ""),
         (0x0e, Stopped,      Accepted, Stopped,      "status Some(2000)"),
+        (0x17, STOPPING,     Busy,     STOPPING,     ""),
         (0x07, Stopped,      Answer::INVALID_ORDER,     Stopped,   ""),
         (0x07, STOPPING,     Busy,     STOPPING,     ""),
         (0xff, Operating,    Answer::INVALID_ORDER,     Operating, ""),
@@ -147,6 +154,90 @@ fn a_prefix_and_a_save_area_must_be_in_memory() {
     let mut target = Noting::default();
     carry_out(&sigp(0x0d, 0x8000_3fff), &mut target, State::Stopped, &memory()).expect("it takes all");
     assert_eq!(target.state.prefix, 0x2000, "on an 8 KiB boundary, below 2 GiB");
+}
+
+/// The registers by number, and what an area of 4 KiB at 0x3000 then has that was all 0xee.
+fn additional_status(
+    order_says: u64,
+    state: State,
+    vector: bool,
+    guarded_storage: bool,
+) -> (Answer, Vec<(usize, Vec<u64>)>) {
+    let memory = memory();
+    memory.write_slice(&[0xee; 0x2000], GuestAddress(0x2000)).expect("inside");
+    fn numbers<const N: usize>(from: u64) -> [u64; N] {
+        core::array::from_fn(|n| from + u64::try_from(n).expect("few"))
+    }
+    let additional = AdditionalState {
+        vrs: vector.then(|| core::array::from_fn(|n| numbers(0x100 * u64::try_from(n).expect("32")))),
+        gscb: guarded_storage.then(|| numbers(0x1_0000)),
+    };
+    let mut target = Noting { additional, ..Noting::default() };
+    let (answer, after) =
+        carry_out(&sigp(0x17, order_says), &mut target, state, &memory).expect("the host says what it has");
+    assert_eq!((after, target.asked), (state, vec![]), "the CPU stays as it is");
+    let mut bytes = vec![0; 0x2000];
+    memory.read_slice(&mut bytes, GuestAddress(0x2000)).expect("inside");
+    let mut stored: Vec<(usize, Vec<u64>)> = Vec::new();
+    for (at, double) in (0x2000..).step_by(8).zip(bytes.chunks_exact(8)) {
+        let double = u64::from_be_bytes(double.try_into().expect("eight"));
+        match stored.last_mut() {
+            _ if double == 0xeeee_eeee_eeee_eeee => {}
+            Some((start, run)) if *start + 8 * run.len() == at => run.push(double),
+            _ => stored.push((at, vec![double])),
+        }
+    }
+    (answer, stored)
+}
+
+#[test]
+fn additional_status_is_what_the_model_has_where_the_area_has_it() {
+    let vrs: Vec<u64> = (0..32).flat_map(|n| [0x100 * n, 0x100 * n + 1]).collect();
+    let gscb: Vec<u64> = (0x1_0000..0x1_0004).collect();
+    for (vector, guarded_storage, length, stored) in [
+        (true, false, 0, vec![(0x3000, &vrs)]),
+        (true, true, 0, vec![(0x3000, &vrs)]),
+        (true, true, 10, vec![(0x3000, &vrs)]),
+        (true, true, 11, vec![(0x3000, &vrs), (0x3400, &gscb)]),
+        (true, true, 12, vec![(0x3000, &vrs), (0x3400, &gscb)]),
+        (false, true, 12, vec![(0x3400, &gscb)]),
+        (false, true, 10, vec![]),
+    ] {
+        let stored: Vec<_> = stored.into_iter().map(|(at, registers)| (at, registers.clone())).collect();
+        let found = additional_status(0x3000 | length, State::Stopped, vector, guarded_storage);
+        assert_eq!(found, (Answer::Accepted, stored), "{vector} {guarded_storage} {length}");
+    }
+}
+
+#[test]
+fn additional_status_needs_a_facility_a_stopped_cpu_and_an_area_that_can_be() {
+    let refused = |parameter, state, vector, guarded_storage| {
+        let (answer, stored) = additional_status(parameter, state, vector, guarded_storage);
+        assert_eq!(stored, [], "nothing is stored: {parameter:#x}");
+        answer
+    };
+    for state in [State::Stopped, State::Operating] {
+        assert_eq!(refused(0x3000, state, false, false), Answer::INVALID_ORDER);
+    }
+    for state in [State::Operating, State::DisabledWait] {
+        // Said before the parameter is looked at.
+        assert_eq!(refused(0x3001, state, true, true), Answer::INCORRECT_STATE);
+    }
+    // Lengths that are none, areas not on their boundary, areas that are not in memory.
+    for length in (1..10).chain(13..16) {
+        assert_eq!(refused(0x3000 | length, State::Stopped, true, true), Answer::INVALID_PARAMETER);
+    }
+    for parameter in [0x3200, 0x340b, 0x380c, 0x10_0000, 0x0f_f80c, 0xffff_ffff_ffff_fc00, 0x1_0000_3000] {
+        assert_eq!(
+            refused(parameter, State::Stopped, true, true),
+            Answer::INVALID_PARAMETER,
+            "{parameter:#x}"
+        );
+    }
+    for length in 10..13 {
+        // Only guarded storage makes an area longer.
+        assert_eq!(refused(0x3000 | length, State::Stopped, true, false), Answer::INVALID_PARAMETER);
+    }
 }
 
 #[test]

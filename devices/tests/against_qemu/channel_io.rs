@@ -9,8 +9,8 @@ use adjunct_devices::{
     intercept::{Intercept, decode},
 };
 use adjunct_hypervisor::{
-    Access, Accessed, CpuReset, CpuState, Exit, GuestMemory, Kick, Local, MemorySize, Operand, Result,
-    RunState, Vcpu, allocate,
+    Access, Accessed, AdditionalState, CpuReset, CpuState, Exit, GuestMemory, Kick, Local, MemorySize,
+    Operand, Result, RunState, Vcpu, allocate,
 };
 use std::{io, sync::Arc};
 use vm_memory::{Bytes, GuestAddress};
@@ -231,6 +231,9 @@ impl Vcpu for Cpu {
     }
     fn store_status(&mut self, _: Option<u64>) -> Result<()> {
         Ok(())
+    }
+    fn additional_state(&mut self) -> Result<AdditionalState> {
+        Ok(AdditionalState::default())
     }
     fn access(&mut self, operand: Operand, access: Access<'_>) -> Result<Accessed> {
         let at = GuestAddress(operand.address);

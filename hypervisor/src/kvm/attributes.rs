@@ -6,13 +6,19 @@ use super::{
     vm::THE_VM,
 };
 use crate::{CryptoAttribute, Errno, ModelAttribute, Result, Tod};
-use adjunct_cpu_model::kvm::MachineAttributes;
+use adjunct_cpu_model::{
+    FeatureSet,
+    kvm::{MachineAttributes, processor_facilities},
+};
 use kvm_ioctls::VmFd;
 
 /// What KVM is asked of and told about the CPU of a VM.
 pub(super) trait VmAttributes {
     /// What a guest's CPU may be.
     fn machine(&self) -> Result<MachineAttributes>;
+
+    /// Those that the guest's CPU has.
+    fn facilities(&self) -> Result<FeatureSet>;
 
     /// How much memory the VM may have, in bytes.
     fn most_memory(&self) -> Result<u64>;
@@ -52,6 +58,12 @@ impl VmAttributes for VmFd {
             uv_feat: if_known(self.attribute(attribute::MACHINE_UV_FEAT_GUEST))
                 .map_err(refused("KVM_S390_VM_CPU_MODEL/MACHINE_UV_FEAT_GUEST"))?,
         })
+    }
+
+    fn facilities(&self) -> Result<FeatureSet> {
+        self.attribute(attribute::PROCESSOR)
+            .map(|processor| processor_facilities(&processor))
+            .map_err(|errno| refused("KVM_S390_VM_CPU_MODEL/PROCESSOR", THE_VM, errno))
     }
 
     fn most_memory(&self) -> Result<u64> {

@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "the unions in struct kvm_run")]
 
 use super::{
+    attributes::VmAttributes,
     ioctls::{STORE_STATUS_NOADDR, VcpuRequests},
     kick::{Kicker, Line},
     refused,
@@ -14,9 +15,10 @@ use super::{
     vm::KvmVm,
 };
 use crate::{
-    Access, Accessed, CpuReset, CpuState, Errno, Exit, KernelError, Kick, Local, Operand, Psw, Result,
-    RunState, Vcpu,
+    Access, Accessed, AdditionalState, CpuReset, CpuState, Errno, Exit, KernelError, Kick, Local, Operand,
+    Psw, Result, RunState, Vcpu,
 };
+use adjunct_cpu_model::{Feature, FeatureSet};
 use kvm_bindings::{
     self as uapi, KVM_SYNC_ACRS, KVM_SYNC_CRS, KVM_SYNC_GPRS, KVM_SYNC_PREFIX, kvm_mp_state, kvm_run,
     kvm_s390_irq, kvm_sync_regs,
@@ -103,6 +105,18 @@ fn registers(run: &mut kvm_run) -> CpuState {
     // Prefixes are addresses of 31 bits, in a member of 64.
     let [_, _, _, _, prefix @ ..] = regs.prefix.to_be_bytes();
     CpuState { psw, gprs: regs.gprs, acrs: regs.acrs, crs: regs.crs, prefix: u32::from_be_bytes(prefix) }
+}
+
+/// Those that a guest's CPU has by these facilities. KVM may show vector registers of a guest that has none
+/// (`arch/s390/kvm/kvm-s390.c: kvm_arch_vcpu_create`, 7.2): the floating-point registers are in them.
+fn additional_registers(run: &mut kvm_run, facilities: FeatureSet) -> AdditionalState {
+    let regs = sync_regs(run);
+    // SAFETY: both members of either union are numbers of the same length, or the rest is padding.
+    let (vrs, gscb) = unsafe { (regs.__bindgen_anon_1.vrs, regs.__bindgen_anon_2.__bindgen_anon_1.gscb) };
+    AdditionalState {
+        vrs: facilities.contains(Feature::Vx).then_some(vrs),
+        gscb: facilities.contains(Feature::Gs).then_some(gscb),
+    }
 }
 
 fn sync_regs(run: &mut kvm_run) -> &mut kvm_sync_regs {
@@ -228,6 +242,11 @@ impl Vcpu for KvmVcpu {
             .map_err(|()| self.refused(REQUEST, Errno::new(libc::EFAULT)))
     }
 
+    fn additional_state(&mut self) -> Result<AdditionalState> {
+        let facilities = self.vm.vm.facilities()?;
+        Ok(additional_registers(self.vcpu.get_kvm_run(), facilities))
+    }
+
     fn access(&mut self, operand: Operand, access: Access<'_>) -> Result<Accessed> {
         let key = self.vm.checks_keys.then(|| self.state.psw.key());
         match requests::access(&self.vcpu, operand, key, access) {
@@ -267,6 +286,37 @@ mod tests {
         padding[..bytes.len()].copy_from_slice(bytes);
         run.__bindgen_anon_1.padding = padding;
         run
+    }
+
+    #[test]
+    fn a_guest_has_the_registers_of_its_facilities_from_where_kvm_shows_them() {
+        let mut run = run_of(0, &[]);
+        let bytes = {
+            // SAFETY: it has numbers only, and the bytes are those of nothing else.
+            unsafe { &mut run.s.padding }
+        };
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            // Offsets of `struct kvm_sync_regs` (`arch/s390/include/uapi/asm/kvm.h`).
+            *byte = match at {
+                0x188..0x388 => 0x40 + u8::try_from((at - 0x188) / 8).expect("64 of them"),
+                0x6d0..0x6f0 => 0x80,
+                _ => 0xff,
+            };
+        }
+        let vrs = core::array::from_fn(|n| {
+            let n = u64::try_from(n).expect("32 of them");
+            [0x40 + 2 * n, 0x41 + 2 * n].map(|byte| byte * 0x0101_0101_0101_0101)
+        });
+        let gscb = [0x8080_8080_8080_8080; 4];
+        for (facilities, vrs, gscb) in [
+            (&[][..], None, None),
+            (&[Feature::Vx], Some(vrs), None),
+            (&[Feature::Gs], None, Some(gscb)),
+            (&[Feature::Vx, Feature::Gs], Some(vrs), Some(gscb)),
+        ] {
+            let facilities = facilities.iter().copied().collect();
+            assert_eq!(additional_registers(&mut run, facilities), AdditionalState { vrs, gscb });
+        }
     }
 
     #[test]

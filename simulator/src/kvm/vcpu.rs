@@ -13,8 +13,8 @@ use super::{
     vm::Shared,
 };
 use adjunct_hypervisor::{
-    Access, Accessed, CpuReset, CpuState, Exit, KernelError, Kick, Local, Operand, Psw, Result, RunState,
-    Vcpu,
+    Access, Accessed, AdditionalState, CpuReset, CpuState, Exit, KernelError, Kick, Local, Operand, Psw,
+    Result, RunState, Vcpu,
 };
 use adjunct_zarch::{self as zarch, Cpu, Stop, environment::Machine};
 use std::{sync::Arc, time::Duration};
@@ -332,6 +332,11 @@ impl Vcpu for SimVcpu {
         let ram = self.vm.memory.as_ref().and_then(|memory| memory.absolute());
         let stored = ram.is_some_and(|ram| status::store(&self.cpu.state, &ram, at).is_ok());
         if stored { Ok(()) } else { Err(self.refused(REQUEST, libc::EFAULT)) }
+    }
+
+    fn additional_state(&mut self) -> Result<AdditionalState> {
+        // A simulated CPU has neither facility.
+        Ok(AdditionalState::default())
     }
 
     fn access(&mut self, operand: Operand, access: Access<'_>) -> Result<Accessed> {
