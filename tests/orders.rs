@@ -142,6 +142,19 @@ fn pattern(register: u32) -> u64 {
     (0x0101_0101_0101_0101 * u64::from(register)) | 0x8000_0000_0000_0000
 }
 
+/// What its floating-point registers 0, 2, 4 and 6 are given: all that it has without the AFP-register control.
+const FLOATS: [u64; 4] =
+    [0x4011_2233_4455_6600, 0xc022_3344_5566_7700, 0x4133_4455_6677_8800, 0xc144_5566_7788_9900];
+
+/// Loads them from this address on.
+fn load_floats(code: Code, from: u32) -> Code {
+    (0..4).fold(code, |code, n| code.word(0x6800_0000 | n << 21 | (from + 8 * n))) // ld
+}
+
+fn floats() -> Vec<u8> {
+    FLOATS.into_iter().flat_map(u64::to_be_bytes).collect()
+}
+
 const CONTROL_13: u64 = 0x1357_9bdf_0246_8ace;
 const COMPARATOR: u64 = 0x7f12_3456_789a_bcde;
 const TIMER: u64 = 0x7fff_ffff_ffff_f000;
@@ -154,7 +167,7 @@ const FILLED: u16 = 0xb10;
 /// `then` adds.
 #[track_caller]
 fn with_a_status(host: &str, then: impl FnOnce(Code) -> Code) {
-    let fills = Code::new()
+    let fills = load_floats(Code::new(), 0xb20)
         .long(0xeb2f, 13, 13, 0x3080) // lctlg
         .word(0xb206_0b00) // sckc 0xb00
         .word(0xb208_0b08) // spt 0xb08
@@ -166,11 +179,13 @@ fn with_a_status(host: &str, then: impl FnOnce(Code) -> Code) {
     let timers = [COMPARATOR.to_be_bytes(), TIMER.to_be_bytes()].concat();
     let restart = psw(0, SECOND.into());
     let at = |address: u16| PREFIX as usize + usize::from(address);
-    let elsewhere: [(usize, &[u8]); 6] = [
+    let floats = floats();
+    let elsewhere: [(usize, &[u8]); 7] = [
         (at(0x1a0), &restart),
         (at(SECOND), &fills.bytes),
         (at(STAYS - 4), &stays.bytes),
         (at(0xb00), &timers),
+        (at(0xb20), &floats),
         (0x3000, &registers),
         (ELSEWHERE as usize, &[0; 512]),
     ];
@@ -188,6 +203,7 @@ fn with_a_status(host: &str, then: impl FnOnce(Code) -> Code) {
 /// (`arch/s390/include/asm/lowcore.h`, QEMU: `target/s390x/helper.c: SigpSaveArea`).
 fn status(code: Code, area: u32, prefix: u32, address: u64, comparator: u64, control_13: u64) -> Code {
     let code = (0..16).fold(code, |code, n| code.holds_long(area + 0x80 + 8 * n, pattern(n)));
+    let code = (0..).zip(FLOATS).fold(code, |code, (n, float)| code.holds_long(area + 16 * n, float));
     let mask = if address == 0 { 0 } else { 0x0000_0001_8000_0000 };
     let code = code.holds_long(area + 0x100, mask).holds_long(area + 0x108, address);
     let code = code.holds(area + 0x118, prefix).holds(area + 0x11c, 0).holds(area + 0x124, 0);
@@ -250,12 +266,20 @@ pub(crate) fn store_additional_status(host: &str, cpu: &str, has_vector_register
         .sigp(1, ORDER, OUTSIDE, answered(INVALID_PARAMETER))
         .holds(ELSEWHERE, 0xeeee_eeee)
         .sigp(1, ORDER, ELSEWHERE, answered(Accepted));
-    // The guest has left its vector registers as they were when its CPUs were made.
-    let stored = if has_vector_registers { 0 } else { 0xeeee_eeee };
-    let code = (0..0x200).step_by(4).fold(code, |code, at| code.holds(ELSEWHERE + at, stored));
+    // A floating-point register is the left half of a vector register; what it makes of the right half is its own. The
+    // others are as they were when the CPU was made.
+    let code =
+        (0..64).filter(|n| !has_vector_registers || ![1, 5, 9, 13].contains(n)).fold(code, |code, n| {
+            let float = FLOATS.get(n / 4).filter(|_| n % 4 == 0).copied().unwrap_or_default();
+            let stored = if has_vector_registers { float } else { 0xeeee_eeee_eeee_eeee };
+            code.holds_long(ELSEWHERE + 8 * u32::try_from(n).expect("few"), stored)
+        });
     let code = code.holds(ELSEWHERE + 0x200, 0xeeee_eeee).holds(ELSEWHERE + 0x3fc, 0xeeee_eeee);
-    let area: (usize, &[u8]) = (ELSEWHERE as usize, &[0xee; 0x400]);
-    both_with(host, code, &counts(), &[area], &["--cpu", cpu]);
+    let mut second = load_floats(Code::new(), 0x910);
+    second.bytes.extend(counts().bytes);
+    let (area, floats) = ([0xee; 0x400], floats());
+    let elsewhere: [(usize, &[u8]); 2] = [(ELSEWHERE as usize, &area), (0x910, &floats)];
+    both_with(host, code, &second, &elsewhere, &["--cpu", cpu]);
 }
 
 /// A CPU reset leaves all registers; an initial one leaves the general registers, and no prefix.

@@ -1,7 +1,7 @@
 //! KVM's blobs: offsets and bits as the kernel's header has them, and what becomes of a host or a CPU on the
 //! way through them.
 
-use adjunct_cpu_model::kvm::{Capabilities, MachineAttributes, ProcessorAttributes};
+use adjunct_cpu_model::kvm::{Capabilities, MachineAttributes, ProcessorAttributes, processor_facilities};
 use adjunct_cpu_model::{Cpu, CpuSpec, Feature, FeatureSet, HostCpu, IbcRange, Identity, Model};
 
 fn model(name: &str) -> &'static Model {
@@ -38,6 +38,10 @@ fn the_facility_list_is_the_known_one_with_bits_2_and_138() {
         let attributes = ProcessorAttributes::encode(&Cpu::new(model, features));
         assert_eq!(attributes.facilities()[..32], expected, "{line}");
         assert!(attributes.facilities()[32..].iter().all(|byte| *byte == 0), "{line}");
+        let said = processor_facilities(&attributes.processor);
+        for facility in [Feature::Zarch, Feature::Vx, Feature::Gs] {
+            assert_eq!(said.contains(facility), features.contains(facility), "{line}: {facility}");
+        }
         compared += 1;
     }
     assert_eq!(compared, 22);

@@ -241,7 +241,7 @@ const ROWS: &[Row] = &[
     ioctl(KVM_CREATE_DEVICE,                     BUILDERS),
     // Interruptions, wrapping keys at a reset, the clock after a pause, and giving a device back.
     ioctl(KVM_SET_DEVICE_ATTR,                   GUEST),
-    // The clock at a pause.
+    // The clock at a pause, and what a guest's CPU has.
     ioctl(KVM_GET_DEVICE_ATTR,                   MAIN),
     ioctl(KVM_HAS_DEVICE_ATTR,                   BUILDERS),
     ioctl(VFIO_SET_IOMMU,                        BUILDERS),

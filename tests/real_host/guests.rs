@@ -220,7 +220,7 @@ fn the_status_of_a_cpu_is_stored_where_the_architecture_has_it() {
 #[ignore = "needs /dev/kvm; the lab runs it"]
 fn vector_registers_are_stored_where_the_order_says_if_the_model_has_them() {
     orders::store_additional_status("kvm", "host", true);
-    orders::store_additional_status("kvm", "host,vx=off", false);
+    orders::store_additional_status("kvm", "host,vx=off,gs=off", false);
 }
 
 #[test]

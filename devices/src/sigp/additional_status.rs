@@ -7,7 +7,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend as _};
 
 /// The bits of the order's parameter that have the binary logarithm of the area's length.
 const LENGTH: u64 = 0xf;
-/// The length that 0 stands for: 1 KiB, the only one without guarded storage.
+/// The length that 0 stands for, 1 KiB. Without guarded storage 0 is all that can be given.
 const SHORTEST: u64 = 10;
 /// The longest: 4 KiB.
 const LONGEST: u64 = 12;
@@ -49,7 +49,7 @@ pub(super) fn store(
 }
 
 /// Address and length of the area that `parameter` names: a power of two that the model allows, on its own boundary, in
-/// memory.
+/// memory. (Outside of it QEMU accepts an order to store what is then lost: `system/physmem.c: address_space_map`.)
 fn area(parameter: u64, guarded_storage: bool, memory: &GuestMemory) -> Option<(u64, u64)> {
     let (address, length) = (parameter & !LENGTH, parameter & LENGTH);
     let exponent = match length {

@@ -227,7 +227,7 @@ fn additional_status_needs_a_facility_a_stopped_cpu_and_an_area_that_can_be() {
     for length in (1..10).chain(13..16) {
         assert_eq!(refused(0x3000 | length, State::Stopped, true, true), Answer::INVALID_PARAMETER);
     }
-    for parameter in [0x3200, 0x340b, 0x380c, 0x10_0000, 0x0f_f80c, 0xffff_ffff_ffff_fc00, 0x1_0000_3000] {
+    for parameter in [0x3200, 0x340b, 0x380c, 0x10_0000, 0x10_000c, 0xffff_ffff_ffff_fc00, 0x1_0000_3000] {
         assert_eq!(
             refused(parameter, State::Stopped, true, true),
             Answer::INVALID_PARAMETER,

@@ -3,7 +3,7 @@
 //! KVM shows a vCPU's registers in `struct kvm_run` after every `KVM_RUN`, and takes them from there at the next one: PSW,
 //! general and access registers always, control registers and prefix if told that they have changed, because it then
 //! flushes what the guest's address translation has cached. Between two runs this struct is what KVM knows.
-// UNSAFETY: kvm_run has unions, of which the exit reason says which member is meant.
+// UNSAFETY: kvm_run has unions, of which the exit reason or the guest's facilities say which member is meant.
 #![expect(unsafe_code, reason = "the unions in struct kvm_run")]
 
 use super::{
@@ -111,7 +111,8 @@ fn registers(run: &mut kvm_run) -> CpuState {
 /// (`arch/s390/kvm/kvm-s390.c: kvm_arch_vcpu_create`, 7.2): the floating-point registers are in them.
 fn additional_registers(run: &mut kvm_run, facilities: FeatureSet) -> AdditionalState {
     let regs = sync_regs(run);
-    // SAFETY: both members of either union are numbers of the same length, or the rest is padding.
+    // SAFETY: all bytes of kvm_run are initialised, by the kernel or by `Default`, and any bytes are such numbers. Whether
+    // they are registers the facilities say.
     let (vrs, gscb) = unsafe { (regs.__bindgen_anon_1.vrs, regs.__bindgen_anon_2.__bindgen_anon_1.gscb) };
     AdditionalState {
         vrs: facilities.contains(Feature::Vx).then_some(vrs),

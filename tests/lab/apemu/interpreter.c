@@ -50,6 +50,7 @@ enum operation {
 	SET_SYSTEM_MASK, AND_SYSTEM_MASK, OR_SYSTEM_MASK,
 	STORE_CLOCK, STORE_CLOCK_EXTENDED, SET_COMPARATOR, STORE_COMPARATOR,
 	SET_TIMER, STORE_TIMER, STORE_FACILITIES,
+	LOAD_FLOAT,
 	EXECUTE, NOTHING, AP, HOST,
 };
 
@@ -97,6 +98,7 @@ static const struct row rows[] = {
 	{ 0xc406, RIL_REL, MEM_2, LOAD, 64 },		/* llghrl */
 	{ 0xa709, RI, IMM, LOAD, 64 },			/* lghi */
 	{ 0xc001, RIL, IMM, LOAD, 64 },			/* lgfi */
+	{ 0x6800, RX, MEM_8, LOAD_FLOAT, 64 },		/* ld */
 	{ 0x4100, RX, ADDR, LOAD_ADDRESS, 64 },		/* la */
 	{ 0xe371, RXY, ADDR, LOAD_ADDRESS, 64 },	/* lay */
 	{ 0xc000, RIL_REL, ADDR, LOAD_ADDRESS, 64 },	/* larl */
@@ -1147,6 +1149,22 @@ static void characters(struct guest *g, const struct row *row, const struct oper
 		set_cc(g, any);
 }
 
+/*
+ * Floating-point registers are the processor's: KVM has put the guest's there.
+ * Those that a guest has without the AFP-register control.
+ */
+static enum outcome load_float(unsigned int r, u64 value)
+{
+	switch (r) {
+	case 0: asm volatile("ld	0,%0" : : "R" (value)); break;
+	case 2: asm volatile("ld	2,%0" : : "R" (value)); break;
+	case 4: asm volatile("ld	4,%0" : : "R" (value)); break;
+	case 6: asm volatile("ld	6,%0" : : "R" (value)); break;
+	default: return UNKNOWN;
+	}
+	return DONE;
+}
+
 static void supervisor_call(struct guest *g)
 {
 	psw_t *psw = &g->scb->gpsw, new;
@@ -1367,6 +1385,8 @@ static enum outcome dispatch(struct guest *g, const struct row *row, const struc
 		/* Bits 0 to 31 stay, where addresses do not reach them. */
 		set(g, o->r1, g->scb->gpsw.mask & PSW_MASK_EA ? 64 : 32, b);
 		break;
+	case LOAD_FLOAT:
+		return load_float(o->r1, b);
 	case INSERT_BYTE:
 		*guest_gr(g, o->r1) = (*guest_gr(g, o->r1) & ~0xffULL) | b;
 		break;
