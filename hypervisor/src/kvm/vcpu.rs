@@ -113,7 +113,9 @@ fn additional_registers(run: &mut kvm_run, facilities: FeatureSet) -> Additional
     let regs = sync_regs(run);
     // SAFETY: all bytes of kvm_run are initialised, by the kernel or by `Default`, and any bytes are such numbers. Whether
     // they are registers the facilities say.
-    let (vrs, gscb) = unsafe { (regs.__bindgen_anon_1.vrs, regs.__bindgen_anon_2.__bindgen_anon_1.gscb) };
+    let vrs = unsafe { regs.__bindgen_anon_1.vrs };
+    // SAFETY: likewise.
+    let gscb = unsafe { regs.__bindgen_anon_2.__bindgen_anon_1.gscb };
     AdditionalState {
         vrs: facilities.contains(Feature::Vx).then_some(vrs),
         gscb: facilities.contains(Feature::Gs).then_some(gscb),
