@@ -5,15 +5,16 @@ mod show;
 use crate::{
     api::{
         client::{Client, ClientError},
+        http::LONGEST_BODY,
         types::{DeviceConfig, VmConfig, VmRemoveDevice},
     },
     config::VfioApOption,
     exit_status::ExitStatus,
-    text,
 };
 use clap::{Args, Subcommand};
 use std::{
-    io::{self, Write},
+    fs::File,
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -178,10 +179,20 @@ pub fn run(args: &CtlArgs) -> Result<ExitStatus, CtlError> {
 
 /// A guest's configuration from a file.
 fn read(path: &Path) -> Result<VmConfig, CtlError> {
-    let text = if path == Path::new("-") { text::read(io::stdin().lock()) } else { text::read_file(path) };
-    let text = text.map_err(|source| CtlError::Unreadable { path: path.to_owned(), source })?;
-    let config = crate::api::read(text.as_bytes());
+    let text = json(path).map_err(|source| CtlError::Unreadable { path: path.to_owned(), source })?;
+    let config = crate::api::read(&text);
     config.map_err(|why| CtlError::Config { path: path.to_owned(), why: why.to_string() })
+}
+
+/// What the file has, or standard input, which may never end: no more than adjunct takes.
+fn json(path: &Path) -> io::Result<Vec<u8>> {
+    let from: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+    let mut text = Vec::new();
+    if from.take(LONGEST_BODY + 1).read_to_end(&mut text)? as u64 > LONGEST_BODY {
+        return Err(io::Error::other(format!("it is longer than {} KiB", LONGEST_BODY >> 10)));
+    }
+    Ok(text)
 }
 
 /// How answers are shown.

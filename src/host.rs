@@ -1,6 +1,6 @@
 //! The host a guest runs on: this machine's KVM, or a simulated one.
 
-use crate::{config::HostChoice, logging::say, text};
+use crate::{config::HostChoice, logging::say};
 #[cfg(target_arch = "s390x")]
 use adjunct_ap::HostSysfs;
 use adjunct_ap::{Sysfs, Uuid, mdev::Mdev};
@@ -163,7 +163,7 @@ impl Host {
                 if fs::metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
                     return Err(HostError::Socket { path: path.clone() });
                 }
-                let text = text::read_file(path)
+                let text = HostFile::text_of(path)
                     .map_err(|source| HostError::Unreadable { path: path.clone(), source })?;
                 Ok(Self::simulated(&start(&text, &path.display().to_string())?))
             }

@@ -39,6 +39,5 @@ pub mod sandbox;
 pub mod signals;
 pub mod sim;
 pub mod socket;
-mod text;
 pub mod vmm;
 mod wait;

@@ -45,7 +45,7 @@ const ROWS: &[&[&str]] = &[
     &["sandbox"],
     &["event", "host", "socket"],
     &["config", "logging"],
-    &["chain", "exit_status", "mounts", "option", "output", "text"],
+    &["chain", "exit_status", "mounts", "option", "output"],
     &["lossy", "wait"],
 ];
 

@@ -163,7 +163,7 @@ fn a_file_that_never_ends_is_refused_in_one_sentence() {
     let ran = adjunct(&["sim", "ctl", "--control", socket, "load", "/dev/zero"]);
     assert_refused(&ran, 3, &["load /dev/zero", LONG]);
     let ran = adjunct(&["ctl", "--api-socket", socket, "create", "/dev/zero"]);
-    assert_refused(&ran, 3, &["create /dev/zero", LONG]);
+    assert_refused(&ran, 3, &["create /dev/zero", "it is longer than 64 KiB"]);
 }
 
 #[test]

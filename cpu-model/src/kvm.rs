@@ -234,7 +234,7 @@ impl ProcessorAttributes {
     pub fn decode(&self) -> Result<Cpu, UnknownMachine> {
         let cpuid = u64_at(&self.processor, 0);
         let ibc = u16::from_be_bytes([self.processor[8], self.processor[9]]);
-        let mut features = facilities(self.facilities());
+        let mut features = processor_facilities(&self.processor);
         features.set(Feature::Dateh2, features.contains(Feature::Stfle));
         features.extend(numbered(&self.feat));
         features = features.union(functions(&self.subfunc, features));

@@ -25,8 +25,18 @@ use std::{
     path::Path,
 };
 
-/// Bytes of a host file: more than that of the largest machine has.
-const LONGEST: u64 = 16 << 20;
+/// More than the host file of the largest machine has.
+const MOST_MIB: u64 = 16;
+
+/// What comes `from` somewhere, perhaps without end, as the text of a host file.
+fn text(from: impl Read) -> io::Result<String> {
+    let most = MOST_MIB << 20;
+    let mut bytes = Vec::new();
+    if from.take(most + 1).read_to_end(&mut bytes)? as u64 > most {
+        return Err(io::Error::other(format!("it is longer than {MOST_MIB} MiB")));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8 text"))
+}
 
 /// A host, described.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,14 +258,16 @@ impl HostFile {
     /// # Errors
     /// [`HostFileError::File`], which names the file. One that is longer than 16 MiB, or never ends, can't be read.
     pub fn read(path: &Path) -> Result<Self, HostFileError> {
-        let read = || {
-            let text = io::read_to_string(File::open(path)?.take(LONGEST + 1))?;
-            if text.len() as u64 > LONGEST {
-                return Err(io::Error::other("it is longer than 16 MiB").into());
-            }
-            Self::parse(&text)
-        };
+        let read = || Self::parse(&Self::text_of(path)?);
         read().map_err(|error| HostFileError::File { path: path.to_owned(), source: Box::new(error) })
+    }
+
+    /// The text of the host file at `path`, which may be a pipe or a device.
+    ///
+    /// # Errors
+    /// It can't be opened or read, is no UTF-8, or is longer than 16 MiB.
+    pub fn text_of(path: &Path) -> io::Result<String> {
+        text(File::open(path)?)
     }
 
     /// A host without adapters.

@@ -1,9 +1,9 @@
 //! The socket of a simulated host: `adjunct sim ctl` gives orders at it to a host in another process, and whoever keeps a
 //! host serves it there.
 
-use crate::{exit_status::ExitStatus, logging::say, text};
+use crate::{exit_status::ExitStatus, logging::say};
 use adjunct_simulator::{
-    SimHost,
+    HostFile, SimHost,
     share::{self, ConnectError, Order, ParseOrderError, Served, SharedHost, SharedOrderError},
 };
 use clap::Args;
@@ -193,7 +193,7 @@ pub fn run(args: &CtlArgs) -> Result<ExitStatus, CtlError> {
 
 fn load(control: &Path, file: &Path) -> Result<(), CtlError> {
     let unreadable = |source| CtlError::Unreadable { path: file.to_owned(), source };
-    let text = text::read_file(file).map_err(unreadable)?;
+    let text = HostFile::text_of(file).map_err(unreadable)?;
     let loaded = SharedHost::connect(control)?.load(&text);
     loaded.map_err(|source| CtlError::Load { path: file.to_owned(), source })
 }

@@ -161,3 +161,13 @@ proptest! {
         prop_assert_eq!(HostFile::parse(&host.to_toml()).expect("what was written"), host);
     }
 }
+
+#[test]
+fn a_text_may_have_16_mebibytes_and_no_more() {
+    let of = |length| text(io::repeat(b' ').take(length)).map(|text| text.len());
+    assert_eq!(of(16 << 20).expect("short enough"), 16 << 20);
+    let long = of((16 << 20) + 1).expect_err("too long");
+    assert_eq!(long.to_string(), "it is longer than 16 MiB");
+    // One that never ends.
+    assert!(text(io::repeat(0)).is_err());
+}
